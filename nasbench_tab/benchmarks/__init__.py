@@ -1,0 +1,1 @@
+"""Benchmarks: what answers "what accuracy would this architecture get?"."""

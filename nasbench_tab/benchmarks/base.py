@@ -1,0 +1,133 @@
+"""The contract of a benchmark: a pure function from architectures to values.
+
+A benchmark has ``name``, ``space``, ``metrics``, ``objective``, ``epochs`` and ``resumable``, and
+answers ``query``, ``lookup`` and ``seeds``. It keeps no counters and no budget and draws no random
+numbers: those belong to the search.
+
+What counts as an architecture, everywhere: a published string; a tuple (the cell); an integer,
+NumPy's too, or a one-dimensional integer array (official indices); a two-dimensional integer array
+(cells); a list of any of these (many).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_tab.records import Answer, Architecture, Metric
+from nasbench_tab.spaces.base import Space
+
+__all__ = ["ArchitectureLike", "Architectures", "Benchmark"]
+
+ArchitectureLike: TypeAlias = str | Architecture | int | np.integer[Any]
+Architectures: TypeAlias = list[Any] | NDArray[np.integer[Any]]
+
+
+class Benchmark(ABC):
+    """A named source of answers about the architectures of one space.
+
+    Attributes:
+        name: The name under which the registry knows it.
+        space: The search space.
+        dataset: What is trained on, by its published name.
+        metrics: All metrics by name.
+        objective: The validation metric that a search optimises.
+        epochs: The 1-based epochs at which values exist; the last is the full training.
+        resumable: Whether a training may be paused and resumed (a curve, not separate trainings).
+        has_seconds: Whether ``lookup`` gives simulated training times.
+        fingerprint: Content hash of the data behind the answers.
+    """
+
+    name: str
+    space: Space
+    dataset: str
+    metrics: Mapping[str, Metric]
+    objective: Metric
+    epochs: tuple[int, ...]
+    resumable: bool
+    has_seconds: bool
+    fingerprint: str
+
+    @overload
+    def query(
+        self,
+        archs: ArchitectureLike,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: Literal[False] = False,
+    ) -> float: ...
+    @overload
+    def query(
+        self,
+        archs: Architectures,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: Literal[False] = False,
+    ) -> NDArray[np.float64]: ...
+    @overload
+    def query(
+        self,
+        archs: Architectures,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: Literal[True],
+    ) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]: ...
+    @abstractmethod
+    def query(
+        self,
+        archs: ArchitectureLike | Architectures,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: bool = False,
+    ) -> float | NDArray[np.float64]:
+        """Return one float for one architecture, a float64 array for many.
+
+        Args:
+            archs: One architecture or many; see the module's docstring.
+            metric: A key of ``metrics``; None = the objective.
+            epoch: 1-based; None = the last.
+            seed: A training seed; None = the mean over the existing ones.
+            mask: For many: return a masked array, with what is missing masked, instead of raising.
+
+        Raises:
+            MissingValueError: A value was never measured (the message says what exists).
+            InvalidArchitectureError: Not an architecture of the space.
+            UnknownNameError: No such metric.
+        """
+
+    @abstractmethod
+    def lookup(
+        self,
+        arch: ArchitectureLike,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+    ) -> Answer:
+        """Return value, simulated seconds, source and seed spread of one architecture.
+
+        Arguments and errors as in :meth:`query`.
+        """
+
+    @abstractmethod
+    def seeds(self, arch: ArchitectureLike) -> tuple[int, ...]:
+        """Return the training seeds that exist for this architecture's full training.
+
+        Empty if it was never measured.
+        """
+
+    @abstractmethod
+    def measured(self, seed: int | None = None) -> NDArray[np.uint8]:
+        """Return all architectures with a full training (of this seed), ``(n, cell length)``."""

@@ -1,0 +1,410 @@
+"""The table format: one HDF5 file, its content hash, and the checks that every table must pass.
+
+Layout of version 1, for ``n`` architectures, ``S`` training seeds and ``E`` epochs::
+
+    /                       format, version, name, space, by_index, default_training
+    /architectures          (n, cell length) uint8; by_index: row i is official index i, no gaps
+    /static/<metric>        (n,) float: what does not depend on a training
+    /trainings/<training>   dataset, objective, epochs_kind, seconds_kind
+        seeds               (S,) int64; a negative seed is a training that its source does not name
+        epochs              (E,) int32, 1-based, ascending
+        metrics/<metric>    (n, S, E) float, NaN where nothing was measured
+
+A *training* is one way of training (dataset, schedule, part of the data): NATS-Bench's 12-epoch and
+200-epoch runs are two trainings. Each metric carries split, direction, unit, bounds and a note.
+``train_seconds``, where there is one, is cumulative over the epochs.
+
+The content hash covers names, types, shapes, little-endian bytes and sorted attributes, not the
+bytes of the file, which depend on the HDF5 version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_tab.atomic import replacing, write_text
+from nasbench_tab.errors import TableError
+from nasbench_tab.records import Metric
+
+__all__ = [
+    "Column",
+    "Table",
+    "Training",
+    "content_hash",
+    "read_manifest",
+    "read_table",
+    "write_table",
+]
+
+FORMAT = "nasbench_tab table"
+VERSION = 1
+EPOCHS_KINDS = ("curve", "separate trainings")
+_LARGE = 4 * 2**20  # bytes of a dataset above which it is compressed, in chunks of that size
+SECONDS_KINDS = ("measured", "synthetic", "none")
+
+
+class Column(NamedTuple):
+    """One metric's numbers: ``(n,)`` if static, else ``(n, S, E)``; NaN where not measured."""
+
+    metric: Metric
+    values: NDArray[Any]
+    note: str = ""
+
+
+class Training(NamedTuple):
+    """All numbers of one way of training.
+
+    Attributes:
+        dataset: What was trained on, by its published name.
+        objective: Name of the metric that a search maximises or minimises; split ``valid``.
+        epochs_kind: ``"curve"``: the epochs of one training, which can be paused and resumed;
+            ``"separate trainings"``: each epoch count is a training of its own.
+        seconds_kind: Whether ``train_seconds`` was ``"measured"``, is ``"synthetic"`` (computed by
+            the source from other measurements) or is not there (``"none"``).
+    """
+
+    dataset: str
+    objective: str
+    epochs_kind: str
+    seconds_kind: str
+    seeds: tuple[int, ...]
+    epochs: tuple[int, ...]
+    columns: dict[str, Column]
+
+
+class Table(NamedTuple):
+    """A whole table in memory.
+
+    ``by_index`` says that row ``i`` is the cell with official index ``i``, for all of the space.
+    """
+
+    name: str
+    space: str
+    by_index: bool
+    architectures: NDArray[np.uint8]
+    trainings: dict[str, Training]
+    default_training: str
+    static: dict[str, Column]
+
+
+def write_table(directory: Path, table: Table, about: dict[str, Any]) -> str:
+    """Check ``table``, write ``table.h5`` and ``manifest.toml`` to ``directory``, return the hash.
+
+    Args:
+        directory: The table's folder; made if it is not there.
+        table: What to write.
+        about: Words for the manifest: title, origin, licence, citation, protocol, seeds, lacks.
+
+    Raises:
+        TableError: The table breaks a rule of the format; nothing was written.
+        ResultsError: The files could not be written; nothing was changed.
+    """
+    _check(table, table.name)
+    with replacing(directory / "table.h5") as temporary:
+        with h5py.File(temporary, "w", track_order=False) as file:
+            _fill(file, table)
+        with h5py.File(temporary, "r") as file:
+            digest = content_hash(file)
+    write_text(directory / "manifest.toml", _manifest(table, about, digest))
+    return digest
+
+
+def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
+    """Read ``table.h5`` from ``directory`` and verify it against the manifest's content hash.
+
+    Raises:
+        TableError: The file is missing, truncated, altered, inconsistent or from a newer version.
+    """
+    path = directory / "table.h5"
+    try:
+        with h5py.File(path, "r") as file:
+            contents = _contents(file)
+        root = contents[""][0]
+        if root.get("format") != FORMAT or root["version"] > VERSION:
+            raise TableError(
+                f"{path} has format {root.get('format')!r} version {root.get('version')}; this "
+                f"release reads {FORMAT!r} up to version {VERSION}. Upgrade nasbench_tab."
+            )
+        digest = _hash(contents)
+        if digest != manifest.get("hash"):
+            raise TableError(
+                f"{path} is not the table that its manifest describes: content hash "
+                f"{manifest.get('hash')} expected, {digest} got. The file or the manifest was "
+                "altered; get both again, or rebuild them with the table's prepare.py."
+            )
+        table = _table(contents)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as err:
+        raise TableError(
+            f"{path} cannot be read as a table ({err}). It is missing, truncated or damaged; "
+            "get it again, or rebuild it with the table's prepare.py."
+        ) from err
+    _check(table, str(path))
+    return table
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Return the contents of ``manifest.toml``.
+
+    Raises:
+        TableError: It is missing or not TOML.
+    """
+    path = directory / "manifest.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise TableError(f"{path} cannot be read ({err}); a table needs a manifest.toml.") from err
+
+
+def content_hash(file: h5py.File) -> str:
+    """Return ``"sha256:..."`` over everything that is in an open HDF5 file."""
+    return _hash(_contents(file))
+
+
+# Path in the file -> its attributes and, for a dataset, its values. Read once, hashed and used.
+_Contents = dict[str, tuple[dict[str, Any], NDArray[Any] | None]]
+
+
+def _contents(file: h5py.File) -> _Contents:
+    items: dict[str, Any] = {"": file}
+    file.visititems(items.__setitem__)
+    return {
+        name: (
+            {key: _plain(value) for key, value in sorted(item.attrs.items())},
+            item[()] if isinstance(item, h5py.Dataset) else None,
+        )
+        for name, item in sorted(items.items())
+    }
+
+
+def _hash(contents: _Contents) -> str:
+    digest = hashlib.sha256()
+    for name, (attributes, values) in contents.items():
+        digest.update(json.dumps([name, attributes], sort_keys=True).encode())
+        if values is not None:
+            little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+            digest.update(json.dumps([little.dtype.str, list(little.shape)]).encode())
+            digest.update(little.data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _fill(file: h5py.File, table: Table) -> None:
+    file.attrs.update(
+        format=FORMAT,
+        version=VERSION,
+        name=table.name,
+        space=table.space,
+        by_index=table.by_index,
+        default_training=table.default_training,
+    )
+    _put(file, "architectures", table.architectures)
+    for name, column in table.static.items():
+        _describe(_put(file, f"static/{name}", column.values), column)
+    for label, training in table.trainings.items():
+        group = file.create_group(f"trainings/{label}")
+        group.attrs.update(
+            dataset=training.dataset,
+            objective=training.objective,
+            epochs_kind=training.epochs_kind,
+            seconds_kind=training.seconds_kind,
+        )
+        _put(group, "seeds", np.array(training.seeds, "<i8"))
+        _put(group, "epochs", np.array(training.epochs, "<i4"))
+        for name, column in training.columns.items():
+            _describe(_put(group, f"metrics/{name}", column.values), column)
+
+
+def _put(group: h5py.Group, name: str, values: NDArray[Any]) -> h5py.Dataset:
+    # Small arrays stay uncompressed: they load at once, and wheels and git compress them anyway.
+    large = values.nbytes > _LARGE
+    rows = max(1, _LARGE * len(values) // values.nbytes) if large else None
+    return group.create_dataset(
+        name,
+        data=values,
+        chunks=(rows, *values.shape[1:]) if large else None,
+        compression="gzip" if large else None,
+        shuffle=large or None,
+        track_times=False,
+    )
+
+
+def _describe(dataset: h5py.Dataset, column: Column) -> None:
+    metric = column.metric
+    dataset.attrs.update(
+        split=metric.split,
+        direction=metric.direction,
+        unit=metric.unit,
+        lower=metric.lower,
+        upper=metric.upper,
+        note=column.note,
+    )
+
+
+def _table(contents: _Contents) -> Table:
+    root = contents[""][0]
+    trainings = {}
+    for label in _children(contents, "trainings"):
+        attributes = contents[f"trainings/{label}"][0]
+        metrics = f"trainings/{label}/metrics"
+        trainings[label] = Training(
+            dataset=attributes["dataset"],
+            objective=attributes["objective"],
+            epochs_kind=attributes["epochs_kind"],
+            seconds_kind=attributes["seconds_kind"],
+            seeds=tuple(_values(contents, f"trainings/{label}/seeds").tolist()),
+            epochs=tuple(_values(contents, f"trainings/{label}/epochs").tolist()),
+            columns={
+                name: _column(contents, metrics, name) for name in _children(contents, metrics)
+            },
+        )
+    return Table(
+        name=root["name"],
+        space=root["space"],
+        by_index=bool(root["by_index"]),
+        architectures=_values(contents, "architectures"),
+        trainings=trainings,
+        default_training=root["default_training"],
+        static={name: _column(contents, "static", name) for name in _children(contents, "static")},
+    )
+
+
+def _children(contents: _Contents, group: str) -> list[str]:
+    depth = group.count("/") + 1
+    return [
+        n.rpartition("/")[2]
+        for n in contents
+        if n.startswith(f"{group}/") and n.count("/") == depth
+    ]
+
+
+def _values(contents: _Contents, name: str) -> NDArray[Any]:
+    values = contents[name][1]
+    if values is None:
+        raise ValueError(f"{name} is a group, not a dataset")
+    return values
+
+
+def _column(contents: _Contents, group: str, name: str) -> Column:
+    attributes = contents[f"{group}/{name}"][0]
+    metric = Metric(
+        name=name,
+        split=attributes["split"],
+        direction=attributes["direction"],
+        unit=attributes["unit"],
+        lower=float(attributes["lower"]),
+        upper=float(attributes["upper"]),
+    )
+    return Column(metric, _values(contents, f"{group}/{name}"), attributes["note"])
+
+
+def _check(table: Table, where: str) -> None:
+    """Raise TableError where ``table`` breaks a rule of the format."""
+
+    def require(condition: object, problem: str) -> None:
+        if not condition:
+            raise TableError(
+                f"{where}: {problem}. Correct the recipe or log that makes this table."
+            )
+
+    n = len(table.architectures)
+    require(
+        table.architectures.ndim == 2 and n, "architectures must be a non-empty (n, length) array"
+    )
+    require(table.default_training in table.trainings, f"no training {table.default_training!r}")
+    cells, length = table.architectures.tobytes(), table.architectures[0].nbytes
+    distinct = len({cells[i : i + length] for i in range(0, len(cells), length)})
+    require(distinct == n, f"{n - distinct} architectures stand in the table twice")
+    for name, column in table.static.items():
+        require(
+            column.values.shape == (n,), f"static {name!r} must have one value per architecture"
+        )
+    for label, training in table.trainings.items():
+        here = f"training {label!r}"
+        require(
+            training.epochs_kind in EPOCHS_KINDS, f"{here}: epochs_kind {training.epochs_kind!r}"
+        )
+        require(
+            training.seconds_kind in SECONDS_KINDS,
+            f"{here}: seconds_kind {training.seconds_kind!r}",
+        )
+        require(
+            len(set(training.seeds)) == len(training.seeds) > 0, f"{here}: seeds must be distinct"
+        )
+        epochs = training.epochs
+        require(epochs and epochs[0] >= 1, f"{here}: epochs are 1-based")
+        require(list(epochs) == sorted(set(epochs)), f"{here}: epochs must ascend")
+        has_seconds = "train_seconds" in training.columns
+        require(
+            has_seconds == (training.seconds_kind != "none"), f"{here}: train_seconds and its kind"
+        )
+        objective = training.columns.get(training.objective)
+        split = None if objective is None else objective.metric.split
+        require(split, f"{here}: no metric {training.objective!r} for the objective")
+        require(
+            split == "valid", f"{here}: the objective is measured on the {split} split, not valid"
+        )
+        shape = (n, len(training.seeds), len(epochs))
+        for name, column in training.columns.items():
+            values = column.values
+            require(
+                values.shape == shape, f"{here}: {name!r} has shape {values.shape}, not {shape}"
+            )
+            require(values.dtype.kind == "f", f"{here}: {name!r} must hold floats")
+            lower, upper = column.metric.lower, column.metric.upper
+            outside = (values < lower) | (values > upper)
+            require(not outside.any(), f"{here}: {name!r} leaves its bounds {lower} to {upper}")
+        _check_splits(training, here, require)
+
+
+def _check_splits(training: Training, here: str, require: Any) -> None:
+    columns = training.columns
+    for name, column in columns.items():
+        if column.metric.split != "valid":
+            continue
+        for other, test in columns.items():
+            same = test.metric.split in ("test", "valid+test") and np.array_equal(
+                column.values, test.values, equal_nan=True
+            )
+            require(
+                not same, f"{here}: {name!r} (valid) and {other!r} (test) hold the same numbers"
+            )
+
+
+def _manifest(table: Table, about: dict[str, Any], digest: str) -> str:
+    def line(key: str, value: Any) -> str:  # a JSON string, number or list is a TOML value as well
+        return f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+
+    text = line("name", table.name) + line("space", table.space) + line("hash", digest)
+    text += "".join(line(key, value) for key, value in about.items())
+    text += line("architectures", len(table.architectures))
+    text += line("default_training", table.default_training)
+    groups = {f"trainings.{json.dumps(label)}": t.columns for label, t in table.trainings.items()}
+    for label, training in table.trainings.items():
+        measured = np.isfinite(training.columns[training.objective].values[:, :, -1])
+        text += f"\n[trainings.{json.dumps(label)}]\n"
+        text += line("dataset", training.dataset) + line("objective", training.objective)
+        text += line("epochs", list(training.epochs)) + line("epochs_kind", training.epochs_kind)
+        text += line("train_seconds", training.seconds_kind)
+        text += line("seeds", list(training.seeds))
+        text += line("trainings_per_seed", measured.sum(axis=0).tolist())
+    groups["static"] = table.static
+    for group, columns in groups.items():
+        prefix = group if group == "static" else f"{group}.metrics"
+        for name, column in sorted(columns.items()):
+            metric = column.metric
+            text += (
+                f"\n[{prefix}.{name}]\n" + line("split", metric.split) + line("unit", metric.unit)
+            )
+            text += line("direction", metric.direction) + line("note", column.note)
+    return text

@@ -1,0 +1,84 @@
+"""Every error that nasbench_tab raises on purpose.
+
+    NasbenchTabError
+    ├── UnknownNameError            a benchmark, strategy, space, metric or training that is not there
+    ├── InvalidArchitectureError    not an architecture of this space
+    ├── InvalidArgumentError        a budget, seed, epoch format ... that cannot mean anything
+    ├── MissingValueError           a well-formed question about something that was never measured
+    ├── TableError                  a table file that is truncated, altered, too new or inconsistent
+    ├── UnsafePickleError           a pickle that names something outside the allow-list
+    ├── StrategyError               a strategy that breaks the ask/tell contract
+    └── ResultsError                a results directory that cannot be read, resumed or written
+
+Each message says what was wrong, what was expected, what was got and what to do. The command line
+turns every one of them into its message and exit code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "InvalidArchitectureError",
+    "InvalidArgumentError",
+    "MissingValueError",
+    "NasbenchTabError",
+    "ResultsError",
+    "StrategyError",
+    "TableError",
+    "UnknownNameError",
+    "UnsafePickleError",
+    "unknown_name",
+]
+
+
+class NasbenchTabError(Exception):
+    """Base of all errors of this package."""
+
+
+class UnknownNameError(NasbenchTabError, LookupError):
+    """A name that nothing answers to; the message offers the nearest ones."""
+
+
+class InvalidArchitectureError(NasbenchTabError, ValueError):
+    """A value that is not an architecture of the space at hand."""
+
+
+class InvalidArgumentError(NasbenchTabError, ValueError):
+    """An argument that cannot mean anything (a zero budget, a negative number of runs ...)."""
+
+
+class MissingValueError(NasbenchTabError, LookupError):
+    """The question is well formed, but this value was never measured."""
+
+
+class TableError(NasbenchTabError):
+    """A table that cannot be trusted: truncated, altered, inconsistent or from a newer version."""
+
+
+class UnsafePickleError(NasbenchTabError):
+    """A pickle that asks for an object outside the allow-list."""
+
+
+class StrategyError(NasbenchTabError):
+    """A strategy that breaks the ask/tell contract."""
+
+
+class ResultsError(NasbenchTabError):
+    """A results directory that cannot be read, resumed or written."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
+    """Return the error for an unknown name, with the nearest known names first.
+
+    Args:
+        kind: What was looked for, for example ``"benchmark"``.
+        name: What the caller asked for.
+        known: All names that would have worked.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    listing = ", ".join(names) if names else "none"
+    return UnknownNameError(f"Unknown {kind} {name!r}.{hint} Known: {listing}.")

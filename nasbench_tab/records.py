@@ -1,0 +1,206 @@
+"""The plain data that passes between the parts. Nothing here computes anything.
+
+An architecture is a tuple of small ints (each 0 to 255): the cell. Its meaning belongs to a
+:class:`~nasbench_tab.spaces.base.Space`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nasbench_tab.spaces.base import Space
+
+__all__ = [
+    "MEAN_SEED",
+    "Answer",
+    "Architecture",
+    "Direction",
+    "Graph",
+    "Metric",
+    "Observation",
+    "Problem",
+    "Proposal",
+    "Protocol",
+    "Run",
+    "Split",
+    "Status",
+]
+
+Architecture = tuple[int, ...]
+Split = Literal["train", "valid", "test", "valid+test", "none"]
+Direction = Literal["max", "min"]
+Status = Literal["ok", "infeasible", "repeat"]
+
+#: Stands in a run's ``seeds`` where the answer was a mean over training seeds, not one training.
+MEAN_SEED = -(2**63)
+
+
+class Metric(NamedTuple):
+    """What a number is: its name, where it was measured and which way is better.
+
+    ``direction`` truth table for :meth:`score` (greater is better):
+
+    ========== ======= ======
+    direction  value   score
+    ========== ======= ======
+    max        91.5    91.5
+    min        0.25    -0.25
+    ========== ======= ======
+    """
+
+    name: str
+    split: Split
+    direction: Direction
+    unit: str
+    lower: float = float("-inf")
+    upper: float = float("inf")
+
+    def score(self, value: float) -> float:
+        """Return ``value`` oriented so that greater is better."""
+        return value if self.direction == "max" else -value
+
+
+class Answer(NamedTuple):
+    """What a benchmark knows of one architecture.
+
+    Attributes:
+        value: The metric's value, in the metric's unit.
+        seconds: Simulated training time up to the asked epoch; NaN where no time was recorded.
+        source: ``"table"`` (later also ``"surrogate"``).
+        sd: Standard deviation over the training seeds behind ``value`` (n - 1 in the denominator);
+            NaN for a single training.
+        n_seeds: How many trainings are behind ``value``.
+    """
+
+    value: float
+    seconds: float
+    source: str
+    sd: float
+    n_seeds: int
+
+
+class Proposal(NamedTuple):
+    """An architecture that a strategy wants evaluated, and after how many epochs.
+
+    ``epoch=None`` means the full training.
+    """
+
+    architecture: Architecture
+    epoch: int | None = None
+
+
+class Observation(NamedTuple):
+    """What a strategy is told of one proposal: validation only.
+
+    Attributes:
+        architecture: As proposed.
+        epoch: The 1-based epoch that was evaluated.
+        score: Validation value, oriented so that greater is better (see :meth:`Metric.score`);
+            minus infinity unless ``status`` is ``"ok"`` or ``"repeat"``.
+        seconds: Simulated seconds charged for it.
+        status: ``"ok"``; ``"infeasible"``: a limit of the protocol is broken, nothing was charged;
+            ``"repeat"``: the first answer once more, nothing was charged.
+    """
+
+    architecture: Architecture
+    epoch: int
+    score: float
+    seconds: float
+    status: Status = "ok"
+
+
+class Problem(NamedTuple):
+    """All that a strategy is told before the search begins.
+
+    Attributes:
+        space: Where to search.
+        metric: The validation metric behind every score.
+        epochs: The 1-based epochs at which a value exists; the last is the full training.
+    """
+
+    space: Space
+    metric: Metric
+    epochs: tuple[int, ...]
+
+
+class Graph(NamedTuple):
+    """A labelled directed acyclic graph: operations on nodes, plain edges.
+
+    Attributes:
+        labels: One label per node, in topological order; the first is ``"input"`` and the last
+            ``"output"``; ``"sum"`` and ``"concat"`` nodes join several inputs.
+        edges: Pairs ``(source, target)`` of node numbers, ``source < target``.
+    """
+
+    labels: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+
+
+class Protocol(NamedTuple):
+    """How a search is simulated: everything that changes a number, and nothing else.
+
+    Two published results for "the same" method often differ in these switches more than in the
+    method, so each is explicit and is stored with every result.
+
+    Attributes:
+        evaluations: Budget in evaluations, or None.
+        seconds: Budget in simulated seconds, or None. At least one of the two is needed.
+        workers: Number of simulated workers; each takes a new proposal as soon as it is free.
+        seeds: ``"random"``: one training seed is drawn for each query; ``"mean"``: the mean over
+            the existing seeds; an integer: that training seed.
+        overshoot: What happens to evaluations that end after the budget in seconds:
+            ``"keep"`` (they count) or ``"drop"`` (they are discarded).
+        repeats: Asking for the same cell at the same epoch again: ``"pay"`` (a new training with a
+            freshly drawn seed) or ``"reuse"`` (the first answer again, free, not an evaluation).
+        resume: Cost of a higher epoch of a training already seen: ``"restart"`` (all of it) or
+            ``"continue"`` (only what is new; needs real learning curves).
+        incumbent: ``"highest-seen"`` (best observed value at any epoch) or ``"full-training"``
+            (best among full trainings).
+        missing: ``"refuse"`` (the space must be measured completely) or ``"masked"`` (search only
+            among the measured cells).
+        limits: Pairs ``(metric, at most)``, for example ``(("parameters", 1.0),)``, in the
+            benchmark's units. A cell that breaks one is told to be infeasible, free of charge.
+        patience: A run ends after this many proposals in a row that cost nothing.
+    """
+
+    evaluations: int | None = None
+    seconds: float | None = None
+    workers: int = 1
+    seeds: Literal["random", "mean"] | int = "random"
+    overshoot: Literal["keep", "drop"] = "keep"
+    repeats: Literal["pay", "reuse"] = "pay"
+    resume: Literal["restart", "continue"] = "restart"
+    incumbent: Literal["highest-seen", "full-training"] = "highest-seen"
+    missing: Literal["refuse", "masked"] = "refuse"
+    limits: tuple[tuple[str, float], ...] = ()
+    patience: int = 1000
+
+
+class Run(NamedTuple):
+    """One search: its evaluations in the order in which they ended.
+
+    Attributes:
+        architectures: ``(n, length of a cell)`` uint8.
+        epochs: ``(n,)`` int32, 1-based.
+        seeds: ``(n,)`` int64 training seeds; :data:`MEAN_SEED` where a mean was used.
+        values: ``(n,)`` float64 observed validation values, in the metric's own direction.
+        seconds: ``(n,)`` float64 simulated time at which each evaluation ended (NaN throughout
+            where the benchmark has no times).
+        free: Number of proposals that cost nothing (repeats reused, infeasible cells).
+        stop: ``"budget"``, ``"exhausted"`` (the strategy had nothing more to propose) or
+            ``"stalled"`` (see :attr:`Protocol.patience`).
+        cpu_seconds: CPU time of the whole run; the one field that differs between repetitions.
+    """
+
+    architectures: NDArray[np.uint8]
+    epochs: NDArray[np.int32]
+    seeds: NDArray[np.int64]
+    values: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+    free: int
+    stop: str
+    cpu_seconds: float

@@ -1,0 +1,182 @@
+"""Resolve names: what is shipped first, then what third parties ship as entry points.
+
+Entry-point groups: ``nasbench_tab.spaces`` (a class or factory without arguments),
+``nasbench_tab.strategies`` (a class or function) and ``nasbench_tab.tables`` (a folder, or a
+function that returns one, with ``manifest.toml`` and ``table.h5``). Nothing is imported until it is
+asked for; a plug-in that cannot be loaded warns and does not break the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nasbench_tab import paths
+from nasbench_tab.benchmarks.table import TableBenchmark
+from nasbench_tab.benchmarks.tablefile import read_manifest, read_table
+from nasbench_tab.errors import NasbenchTabError, StrategyError, UnknownNameError, unknown_name
+from nasbench_tab.spaces.base import Space
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = [
+    "benchmark_names",
+    "load",
+    "load_space",
+    "load_strategy",
+    "space_names",
+    "strategy_names",
+    "table_folder",
+]
+
+_SPACES = {
+    "nasbench201": "nasbench_tab.spaces.nasbench201:NasBench201",
+    "nasbench-graph": "nasbench_tab.spaces.nasbench_graph:NasBenchGraph",
+    "nasbench-graph-proteins": "nasbench_tab.spaces.nasbench_graph:NasBenchGraphProteins",
+}
+_STRATEGIES = {
+    "random": "nasbench_tab.strategies.random_search:RandomSearch",
+    "evolution": "nasbench_tab.strategies.evolution:Evolution",
+    "local-search": "nasbench_tab.strategies.local_search:LocalSearch",
+    "reinforce": "nasbench_tab.strategies.reinforce:Reinforce",
+}
+
+
+def load(name: str, *, training: str | None = None) -> TableBenchmark:
+    """Return the benchmark ``name``.
+
+    Args:
+        name: For example ``"nb201-cifar10"``; ``benchmark_names()`` lists all.
+        training: Which way of training, where a table holds several; None = its default.
+
+    Raises:
+        UnknownNameError: No such benchmark or training; the nearest names are offered.
+        TableError: Its files are damaged, altered or from a newer version.
+    """
+    folder = table_folder(name)
+    manifest = read_manifest(folder)
+    table = read_table(folder, manifest)
+    return TableBenchmark(table, load_space(table.space), manifest["hash"], training, manifest)
+
+
+def benchmark_names() -> list[str]:
+    """Return the names of all benchmarks."""
+    return sorted({**paths.artefacts("data"), **_entry_points("nasbench_tab.tables")})
+
+
+def table_folder(name: str) -> Path:
+    """Return the folder that holds the table ``name``.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    folder = paths.artefacts("data").get(name)
+    if folder is not None:
+        return folder
+    plugins = _entry_points("nasbench_tab.tables")
+    if name not in plugins:
+        raise unknown_name("benchmark", name, benchmark_names())
+    target = _loaded(plugins[name])
+    return Path(target() if callable(target) else target)
+
+
+def space_names() -> list[str]:
+    """Return the names of all search spaces."""
+    return sorted({**_SPACES, **_entry_points("nasbench_tab.spaces")})
+
+
+@cache
+def load_space(name: str) -> Space:
+    """Return the search space ``name``.
+
+    Raises:
+        UnknownNameError: No such space; the nearest names are offered.
+    """
+    space: Space = _resolve("space", name, _SPACES, "nasbench_tab.spaces")()
+    return space
+
+
+def strategy_names() -> list[str]:
+    """Return the names of all strategies."""
+    return sorted({**_STRATEGIES, **_entry_points("nasbench_tab.strategies")})
+
+
+def load_strategy(name: str) -> Callable[..., Any]:
+    """Return the class or function of a strategy.
+
+    Args:
+        name: A registered name, or ``package.module:Name`` for your own (the current folder counts).
+
+    Raises:
+        UnknownNameError: No such strategy, module or attribute.
+        StrategyError: Its module cannot be imported.
+    """
+    if ":" not in name:
+        factory: Callable[..., Any] = _resolve(
+            "strategy", name, _STRATEGIES, "nasbench_tab.strategies"
+        )
+        return factory
+    module_name, _, attribute = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` does: your own module lies in the current folder
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as err:
+        raise UnknownNameError(
+            f"Strategy {name!r}: there is no module {err.name!r}. Expected package.module:Name, "
+            "importable from the current folder or installed."
+        ) from err
+    except Exception as err:
+        raise StrategyError(
+            f"Strategy {name!r}: importing {module_name} failed with {type(err).__name__}: {err}"
+        ) from err
+    try:
+        own: Callable[..., Any] = getattr(module, attribute)
+    except AttributeError:
+        public = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
+        raise unknown_name(f"strategy in module {module_name}", attribute, public) from None
+    return own
+
+
+def _resolve(kind: str, name: str, shipped: dict[str, str], group: str) -> Any:
+    if name in shipped:
+        module, _, attribute = shipped[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    plugins = _entry_points(group)
+    if name not in plugins:
+        raise unknown_name(kind, name, [*shipped, *plugins])
+    return _loaded(plugins[name])
+
+
+def _loaded(plugin: EntryPoint) -> Any:
+    try:
+        return plugin.load()
+    except Exception as err:
+        raise NasbenchTabError(
+            f"The plug-in {plugin.name!r} ({plugin.value}) cannot be loaded: "
+            f"{type(err).__name__}: {err}. Mend or uninstall the package that ships it."
+        ) from err
+
+
+def _entry_points(group: str) -> dict[str, EntryPoint]:
+    from importlib import metadata  # here, since shipped names do not need it
+
+    shipped = {"nasbench_tab.spaces": _SPACES, "nasbench_tab.strategies": _STRATEGIES}.get(
+        group, {}
+    )
+    found: dict[str, EntryPoint] = {}
+    for plugin in metadata.entry_points(group=group):
+        if plugin.name in shipped or plugin.name in found:
+            warnings.warn(
+                f"The plug-in {plugin.name!r} ({plugin.value}) is ignored: its name is taken.",
+                stacklevel=3,
+            )
+        else:
+            found[plugin.name] = plugin
+    return found

@@ -1,0 +1,1 @@
+"""Simulated search: the only loop, the only budget, the only clock."""

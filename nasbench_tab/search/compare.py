@@ -1,0 +1,255 @@
+"""Compare strategies on benchmarks over many seeded runs, in parallel, resumably.
+
+>>> import tempfile
+>>> import nasbench_tab as nbt
+>>> out = tempfile.mkdtemp()
+>>> results = nbt.compare(["nb201-cifar10"], ["random", "evolution"], runs=10, budget=50, out=out)
+>>> results.frame().groupby("strategy")["valid_accuracy"].mean().round(1).to_dict()
+{'evolution': 91.0, 'random': 90.7}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+import nasbench_tab
+from nasbench_tab.atomic import write_text
+from nasbench_tab.benchmarks.base import Benchmark
+from nasbench_tab.errors import InvalidArgumentError, ResultsError
+from nasbench_tab.records import Protocol
+from nasbench_tab.registry import load
+from nasbench_tab.search.results import (
+    FORMAT,
+    VERSION,
+    Results,
+    blocks,
+    load_results,
+    read_manifest,
+    read_shard,
+    shard_path,
+    write_shard,
+)
+from nasbench_tab.search.run import check_protocol, searched_space, searcher
+from nasbench_tab.search.specs import check_distinct, strategy_spec
+from nasbench_tab.strategies.base import StrategySpec
+
+__all__ = ["BLOCK", "compare"]
+
+#: Runs in one shard: what is lost, at most, when a worker is killed.
+BLOCK = 50
+
+_Strategy = str | StrategySpec | Callable[..., Any]
+
+
+def compare(
+    benchmarks: Sequence[str],
+    strategies: Sequence[_Strategy],
+    *,
+    runs: int,
+    out: str | Path,
+    budget: int | None = None,
+    protocol: Protocol | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Results:
+    """Run every strategy on every benchmark and return the results, which lie in ``out``.
+
+    Args:
+        benchmarks: Names.
+        strategies: As in :func:`nasbench_tab.run_search`.
+        runs: Runs of each strategy on each benchmark; run ``i`` of all strategies sees the same
+            table noise.
+        out: An empty or new directory; with ``resume`` also that of the same experiment.
+        budget: Evaluations per run; a short form of ``protocol=Protocol(evaluations=budget)``.
+        protocol: Budget and all other switches.
+        seed: Master seed.
+        jobs: Number of worker processes; -1 = all cores. An active ``joblib.parallel_config``
+            (Dask, Ray) is honoured.
+        resume: Keep the finished blocks of an interrupted comparison and run the others.
+        progress: Called with (finished runs, all runs) as blocks finish.
+
+    Raises:
+        InvalidArgumentError: Nothing to do, or a protocol that a benchmark cannot follow.
+        ResultsError: ``out`` holds something else, or cannot be written.
+    """
+    if (budget is None) == (protocol is None):
+        raise InvalidArgumentError("Give either budget (evaluations) or a protocol.")
+    protocol = Protocol(evaluations=budget) if protocol is None else protocol
+    if not benchmarks or not strategies:
+        raise InvalidArgumentError("A comparison needs at least one benchmark and one strategy.")
+    if runs < 1:
+        raise InvalidArgumentError(f"A comparison needs at least one run; got {runs}.")
+    if seed < 0:
+        raise InvalidArgumentError(f"The master seed must not be negative; got {seed}.")
+    if len(set(benchmarks)) < len(benchmarks):
+        raise InvalidArgumentError(f"A benchmark is given twice: {', '.join(benchmarks)}.")
+    specs = [strategy_spec(strategy) for strategy in strategies]
+    check_distinct(specs)
+    experiment = _experiment(benchmarks, specs, protocol, runs, seed)
+    directory = Path(out)
+    _claim(directory, experiment, resume)
+    todo = []
+    for name in benchmarks:
+        for spec in specs:
+            for first, last in blocks(runs, BLOCK):
+                path = shard_path(directory, name, spec.label, first, last)
+                if not (resume and _is_whole(path)):
+                    todo.append((path, name, spec, protocol, seed, first, last))
+    total = runs * len(benchmarks) * len(specs)
+    done = total - sum(last - first + 1 for *_, first, last in todo)
+    for finished in _run_all(todo, jobs):
+        done += finished
+        if progress is not None:
+            progress(done, total)
+    return load_results(directory)
+
+
+def _run_all(todo: list[tuple[Any, ...]], jobs: int) -> Iterator[int]:
+    if jobs == 1:
+        yield from (_run_block(*block) for block in todo)
+        return
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    yield from parallel(joblib.delayed(_run_block)(*block) for block in todo)
+
+
+def _run_block(
+    path: Path, name: str, spec: StrategySpec, protocol: Protocol, seed: int, first: int, last: int
+) -> int:
+    """Run one block, write its shard and return how many runs it holds."""
+    bench = _loaded(name)
+    search = searcher(spec, bench, protocol)
+    runs = [search(seed, run) for run in range(first, last + 1)]
+    cells = np.concatenate([run.architectures for run in runs])
+    wanted = [bench.objective.name, *(n for n, m in bench.metrics.items() if m.split == "test")]
+    final = {n: bench.query(cells, n, mask=True).filled(np.nan) for n in wanted}
+    write_shard(path, first, runs, final)
+    return len(runs)
+
+
+@lru_cache(maxsize=8)
+def _loaded(name: str) -> Benchmark:
+    return load(name)
+
+
+def _experiment(
+    benchmarks: Sequence[str], specs: list[StrategySpec], protocol: Protocol, runs: int, seed: int
+) -> dict[str, Any]:
+    """Return everything that the runs depend on, as plain data that survives JSON."""
+    experiment = {
+        "benchmarks": [_described(_loaded(name), protocol) for name in benchmarks],
+        "strategies": [
+            {
+                "label": spec.label,
+                "factory": f"{spec.factory.__module__}:{spec.factory.__qualname__}",
+                "settings": spec.settings,
+                "source_sha256": spec.source_hash(),
+            }
+            for spec in specs
+        ],
+        "protocol": protocol._asdict(),
+        "runs": runs,
+        "seed": seed,
+        "block": BLOCK,
+        "table_noise": "paired: run i of every strategy sees the same draw for the same cell",
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(experiment, default=repr))
+    return plain
+
+
+def _described(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
+    """Return a benchmark's identity and the figures that regret is measured against."""
+    check_protocol(protocol, bench)
+    searched_space(bench, protocol)
+    cells = bench.measured()
+    values = bench.query(cells)
+    best = int(values.argmax() if bench.objective.direction == "max" else values.argmin())
+    return {
+        "name": bench.name,
+        "space": bench.space.name,
+        "dataset": bench.dataset,
+        "hash": bench.fingerprint,
+        "objective": bench.objective._asdict(),
+        "epochs": list(bench.epochs),
+        "has_seconds": bench.has_seconds,
+        "test_metrics": [n for n, m in bench.metrics.items() if m.split == "test"],
+        "architectures": len(cells),
+        "optimum": float(values[best]),
+        "optimum_architecture": bench.space.format(tuple(cells[best].tolist())),
+        "mean": float(values.mean()),
+    }
+
+
+def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:
+    """Make ``directory`` this experiment's own, or raise ResultsError and change nothing."""
+    occupied = directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
+    if occupied and not (directory / "manifest.json").is_file():
+        raise ResultsError(
+            f"{directory} exists and holds something that is no comparison. Choose a new directory."
+        )
+    if occupied:
+        found = read_manifest(directory)["experiment"]
+        if found != experiment:
+            raise ResultsError(
+                f"{directory} holds another experiment ({_difference(found, experiment)}). "
+                "Choose a new directory."
+            )
+        if not resume:
+            raise ResultsError(
+                f"{directory} holds this experiment already. Add --resume (resume=True) to finish it, "
+                "or choose a new directory."
+            )
+        for leftover in directory.glob("runs/*/*/.*.tmp"):  # of writers that were killed
+            leftover.unlink(missing_ok=True)
+        return
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "experiment": experiment,
+        "versions": _versions(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+        },
+    }
+    write_text(
+        directory / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    )
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    keys = [key for key in wanted if found.get(key) != wanted[key]]
+    key = keys[0] if keys else "fields"
+    return (
+        f"its {key} are {json.dumps(found.get(key))[:200]}, not {json.dumps(wanted.get(key))[:200]}"
+    )
+
+
+def _is_whole(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        read_shard(path)
+    except ResultsError:
+        return False
+    return True
+
+
+def _versions() -> dict[str, str]:
+    versions = {"nasbench_tab": nasbench_tab.__version__, "python": sys.version.split()[0]}
+    for package in ("numpy", "h5py", "joblib"):
+        versions[package] = metadata.version(package)
+    return versions

@@ -1,0 +1,76 @@
+"""One row per run, as a pandas frame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_tab.registry import load_space
+from nasbench_tab.stats.anytime import Incumbents, incumbents
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nasbench_tab.search.results import Results, Trials
+
+__all__ = ["distinct_cells", "run_incumbents", "runs_frame"]
+
+
+def run_incumbents(results: Results, benchmark: str, trials: Trials) -> Incumbents:
+    """Return the incumbents of all runs under the comparison's incumbent rule."""
+    eligible = None
+    if results.protocol.incumbent == "full-training":
+        eligible = trials.epochs == results.benchmark(benchmark)["epochs"][-1]
+    direction = results.objective(benchmark).direction
+    return incumbents(trials.values, trials.seconds, trials.lengths, direction, eligible)
+
+
+def distinct_cells(trials: Trials) -> NDArray[np.int64]:
+    """Return ``(R,)``: how many different cells each run evaluated."""
+    ends = np.cumsum(trials.lengths)
+    cells = list(map(bytes, trials.architectures))
+    bounds = zip(ends - trials.lengths, ends, strict=True)
+    return np.array([len(set(cells[first:end])) for first, end in bounds], np.int64)
+
+
+def runs_frame(results: Results) -> pd.DataFrame:
+    """Return one row per run.
+
+    Columns: benchmark, strategy, run, evaluations, distinct (cells), free (proposals that cost
+    nothing), seconds (simulated), stop, architecture (the last incumbent), observed (its value as
+    the search saw it), the objective (its mean over training seeds), regret (to the best mean in
+    the table), the test metrics where there are any, and cpu_seconds.
+    """
+    import pandas as pd
+
+    rows = []
+    for name in results.benchmarks:
+        about, metric = results.benchmark(name), results.objective(name)
+        space = load_space(about["space"])
+        for label in results.strategies:
+            trials = results.trials(name, label)
+            last = run_incumbents(results, name, trials).which[:, -1]
+            ends = np.cumsum(trials.lengths)
+            distinct = distinct_cells(trials)
+            for i, which in enumerate(last.tolist()):
+                value = float(trials.final[metric.name][which])
+                row = {
+                    "benchmark": name,
+                    "strategy": label,
+                    "run": int(trials.runs[i]),
+                    "evaluations": int(trials.lengths[i]),
+                    "distinct": int(distinct[i]),
+                    "free": int(trials.free[i]),
+                    "seconds": float(trials.seconds[ends[i] - 1]),
+                    "stop": str(trials.stop[i]),
+                    "architecture": space.format(tuple(trials.architectures[which].tolist())),
+                    "observed": float(trials.values[which]),
+                    metric.name: value,
+                    "regret": metric.score(about["optimum"]) - metric.score(value),
+                    "cpu_seconds": float(trials.cpu_seconds[i]),
+                }
+                row |= {test: float(trials.final[test][which]) for test in about["test_metrics"]}
+                rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,50 @@
+"""Where every random number of a simulated search comes from.
+
+A run's generator is spawned from (master seed, benchmark, strategy with its settings, run number),
+never from a position in a list: adding a strategy or a benchmark changes no other run.
+
+The training seed behind an answer is drawn by hashing (master seed, benchmark, run number, cell,
+how often the cell was asked before). So run ``i`` of every strategy sees the same noise for the same
+cell, whatever it asked before: differences between strategies are not blurred by different luck.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nasbench_tab.records import Architecture
+
+__all__ = ["SeedDraw", "run_generator", "seed_draw"]
+
+SeedDraw = Callable[[Architecture, int, int], int]
+
+
+def run_generator(
+    seed: int, benchmark: str, strategy: str, settings: dict[str, Any], run: int
+) -> np.random.Generator:
+    """Return the generator of one run of one strategy on one benchmark."""
+    identity = json.dumps([strategy, settings], sort_keys=True, default=repr)
+    return np.random.default_rng([seed, run, *_words(benchmark), *_words(identity)])
+
+
+def seed_draw(seed: int, benchmark: str, run: int) -> SeedDraw:
+    """Return the function ``(cell, times asked before, n) -> 0 ... n - 1`` of one run."""
+    key = hashlib.sha256(json.dumps([seed, benchmark, run]).encode()).digest()
+    start = hashlib.blake2b(key=key, digest_size=8).copy
+
+    def draw(cell: Architecture, before: int, n: int) -> int:
+        digest = start()
+        digest.update(bytes(cell) if not before else bytes(cell) + before.to_bytes(8, "little"))
+        return int.from_bytes(digest.digest(), "little") % n  # the bias is below n / 2**64
+
+    return draw
+
+
+def _words(text: str) -> list[int]:
+    digest = hashlib.sha256(text.encode()).digest()
+    return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, len(digest), 4)]

@@ -1,0 +1,324 @@
+"""One simulated search: a strategy, a benchmark, a protocol and a seed make a run.
+
+    >>> import nasbench_tab as nbt
+    >>> run = nbt.run_search("evolution", "nb201-cifar10", nbt.Protocol(evaluations=50), seed=0)
+    >>> len(run.values), run.stop
+    (50, 'budget')
+
+The clock is simulated: each of ``workers`` workers takes a proposal as soon as it is free and gives
+the observation back when the training would have ended. No real time enters any result.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+import numpy as np
+
+from nasbench_tab.benchmarks.base import Benchmark
+from nasbench_tab.errors import InvalidArgumentError, MissingValueError, StrategyError, unknown_name
+from nasbench_tab.records import (
+    MEAN_SEED,
+    Answer,
+    Architecture,
+    Observation,
+    Problem,
+    Protocol,
+    Run,
+)
+from nasbench_tab.registry import load
+from nasbench_tab.search.randomness import SeedDraw, run_generator, seed_draw
+from nasbench_tab.search.specs import strategy_spec
+from nasbench_tab.spaces.base import Space
+from nasbench_tab.spaces.masked import MaskedSpace
+from nasbench_tab.strategies.base import Strategy, StrategySpec
+
+__all__ = ["check_protocol", "run_search", "searched_space", "searcher"]
+
+
+def run_search(
+    strategy: str | StrategySpec | Callable[..., Any],
+    benchmark: str | Benchmark,
+    protocol: Protocol,
+    *,
+    seed: int = 0,
+    run: int = 0,
+) -> Run:
+    """Simulate one search and return its evaluations.
+
+    Args:
+        strategy: A name (``"evolution"``, ``"evolution(population=20)"``, ``"package.module:Name"``),
+            a class with ask/tell, or a plain function; see :mod:`nasbench_tab.strategies.base`.
+        benchmark: A name or a benchmark.
+        protocol: Budget and all other switches.
+        seed: Master seed.
+        run: Run number; runs with different numbers are independent.
+
+    Raises:
+        InvalidArgumentError: The protocol cannot be followed on this benchmark.
+        MissingValueError: The strategy asked for something that was never measured.
+        StrategyError: The strategy breaks the ask/tell contract.
+    """
+    return searcher(strategy, benchmark, protocol)(seed, run)
+
+
+def searcher(
+    strategy: str | StrategySpec | Callable[..., Any],
+    benchmark: str | Benchmark,
+    protocol: Protocol,
+) -> Callable[[int, int], Run]:
+    """Return the function ``(master seed, run number) -> run``, for many runs of one kind.
+
+    Arguments and errors as in :func:`run_search`; everything that can be checked before the first
+    run is checked here.
+    """
+    bench = load(benchmark) if isinstance(benchmark, str) else benchmark
+    spec = strategy_spec(strategy)
+    check_protocol(protocol, bench)
+    problem = Problem(searched_space(bench, protocol), bench.objective, bench.epochs)
+    name, _, _ = spec.label.partition("(")
+    answers: _Answers = {}
+
+    def search(seed: int, run: int) -> Run:
+        begin = time.process_time()
+        started = spec.start(problem, run_generator(seed, bench.name, name, spec.settings, run))
+        draw = seed_draw(seed, bench.name, run)
+        evaluate = _evaluator(bench, protocol, draw, spec.label, answers)
+        trials, free, stop = _simulate(started, spec.label, protocol, evaluate)
+        return _record(bench, trials, free, stop, time.process_time() - begin)
+
+    return search
+
+
+def searched_space(bench: Benchmark, protocol: Protocol) -> Space:
+    """Return the space that a strategy may search under ``protocol``.
+
+    Raises:
+        InvalidArgumentError: Part of the space was never measured and the protocol refuses that.
+    """
+    seed = None if isinstance(protocol.seeds, str) else protocol.seeds
+    cells = bench.measured(seed)
+    if len(cells) == bench.space.size:
+        return bench.space
+    if protocol.missing == "masked":
+        return MaskedSpace(bench.space, list(map(tuple, cells.tolist())))
+    of_seed = "" if seed is None else f" with training seed {seed}"
+    raise InvalidArgumentError(
+        f"{bench.name} holds {len(cells)} of the {bench.space.size or 'unlimited'} architectures of "
+        f"{bench.space.name}{of_seed}. Choose missing='masked' to search among the measured ones."
+    )
+
+
+def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
+    """Raise InvalidArgumentError if ``protocol`` makes no sense or cannot be followed on ``bench``."""
+    evaluations, seconds = protocol.evaluations, protocol.seconds
+    if evaluations is None and seconds is None:
+        raise InvalidArgumentError("A search needs a budget: evaluations, seconds, or both.")
+    if evaluations is not None and not (_is_integer(evaluations) and evaluations > 0):
+        raise InvalidArgumentError(
+            f"The budget in evaluations must be a positive integer; got {evaluations!r}."
+        )
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InvalidArgumentError(f"The budget in seconds must be positive; got {seconds!r}.")
+    if seconds is not None and not bench.has_seconds:
+        raise InvalidArgumentError(
+            f"{bench.name} has no training times, so a budget in seconds means nothing there. "
+            "Give the budget in evaluations."
+        )
+    if not (_is_integer(protocol.workers) and protocol.workers > 0):
+        raise InvalidArgumentError(f"workers must be a positive integer; got {protocol.workers!r}.")
+    if not (_is_integer(protocol.patience) and protocol.patience > 0):
+        raise InvalidArgumentError(
+            f"patience must be a positive integer; got {protocol.patience!r}."
+        )
+    for name, known in _SWITCHES.items():
+        value = getattr(protocol, name)
+        if value not in known and not (name == "seeds" and _is_integer(value)):
+            raise unknown_name(f"value of the protocol's {name!r}", value, known)
+    if protocol.resume == "continue" and not bench.resumable:
+        raise InvalidArgumentError(
+            f"{bench.name} holds separate trainings, not learning curves: a training there cannot be "
+            "continued. Choose resume='restart'."
+        )
+    for metric, limit in protocol.limits:
+        if metric not in bench.metrics:
+            raise unknown_name(f"metric of {bench.name}", metric, bench.metrics)
+        if bench.metrics[metric].split != "none":
+            raise InvalidArgumentError(
+                f"A limit on {metric!r} would show the strategy more than it may see; "
+                f"limits are for {', '.join(n for n, m in bench.metrics.items() if m.split == 'none')}."
+            )
+        if math.isnan(limit):
+            raise InvalidArgumentError(f"The limit on {metric!r} must be a number; got {limit!r}.")
+
+
+_SWITCHES = {
+    "seeds": ("random", "mean"),
+    "overshoot": ("keep", "drop"),
+    "repeats": ("pay", "reuse"),
+    "resume": ("restart", "continue"),
+    "incumbent": ("highest-seen", "full-training"),
+    "missing": ("refuse", "masked"),
+}
+
+
+def _is_integer(value: object) -> bool:
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+# (cell, epoch) -> the seeds to draw from, and the answers so far. A benchmark is pure, so all runs
+# of a searcher share what was looked up.
+_Answers = dict[tuple[Architecture, int], tuple[tuple[int, ...], dict[int, Answer]]]
+# What evaluating a proposal gives: the observation, the training seed behind it, the raw value.
+_Evaluated = tuple[Observation, int, float]
+# What is kept of an evaluation: cell, epoch, training seed, raw value, end in simulated seconds.
+_Trial = tuple[Architecture, int, int, float, float]
+
+
+def _simulate(
+    strategy: Strategy, label: str, protocol: Protocol, evaluate: Callable[[Any], _Evaluated]
+) -> tuple[list[_Trial], int, str]:
+    """Run until the budget is spent; return the trials, the number of free proposals and why it ended."""
+    ask, tell = strategy.ask, strategy.tell
+    limit = sys.maxsize if protocol.evaluations is None else protocol.evaluations
+    budget = math.inf if protocol.seconds is None else protocol.seconds
+    keep, patience = protocol.overshoot == "keep", protocol.patience
+    idle, clock, started, free, stalled = protocol.workers, 0.0, 0, 0, 0
+    flight: list[tuple[float, int, Observation, int, float]] = []  # a heap: end, number, the rest
+    trials: list[_Trial] = []
+    stop = "budget"
+    while True:
+        while idle and started < limit and clock < budget:
+            wanted = idle if started + idle <= limit else limit - started
+            proposals = ask(wanted)
+            if not proposals:
+                if not flight:
+                    stop = "exhausted"
+                break
+            if len(proposals) > wanted:
+                raise StrategyError(
+                    f"Strategy {label!r} was asked for {wanted} proposals and gave {len(proposals)}."
+                )
+            for proposal in proposals:
+                observation, seed, value = evaluate(proposal)
+                if observation.status == "ok":
+                    seconds = observation.seconds
+                    end = (
+                        clock + seconds if seconds > 0 else clock
+                    )  # NaN: no times in this benchmark
+                    heappush(flight, (end, started, observation, seed, value))
+                    idle -= 1
+                    started += 1
+                    stalled = 0
+                else:
+                    free += 1
+                    stalled += 1
+                    tell([observation])
+            if stalled >= patience:
+                stop, limit = "stalled", started  # what is in flight still comes in
+        if not flight:
+            return trials, free, stop
+        clock, _, observation, seed, value = heappop(flight)
+        idle += 1
+        if clock <= budget or keep:
+            trials.append((observation.architecture, observation.epoch, seed, value, clock))
+            tell([observation])
+
+
+def _evaluator(
+    bench: Benchmark, protocol: Protocol, draw: SeedDraw, label: str, answers: _Answers
+) -> Callable[[Any], _Evaluated]:
+    """Return the function that answers a run's proposals; it remembers what was asked before."""
+    full, maximize = bench.epochs[-1], bench.objective.direction == "max"
+    limits, reuse, resume = (
+        protocol.limits,
+        protocol.repeats == "reuse",
+        protocol.resume == "continue",
+    )
+    asked: dict[tuple[Architecture, int], int] = {}  # how often a cell was trained to an epoch
+    first: dict[tuple[Architecture, int], Observation] = {}
+    paid: dict[tuple[Architecture, int], tuple[int, float]] = {}  # (cell, seed) -> epoch, seconds
+
+    def evaluate(proposal: Any) -> _Evaluated:
+        try:
+            cell, epoch = proposal
+        except (TypeError, ValueError) as err:
+            raise StrategyError(
+                f"Strategy {label!r} must propose Proposal(architecture, epoch); got {proposal!r}."
+            ) from err
+        key = (cell, full if epoch is None else epoch)
+        try:
+            before = asked.get(key, 0)
+            known = answers.get(key)
+        except TypeError as err:
+            raise StrategyError(
+                f"Strategy {label!r} proposed {cell!r}, which is no tuple."
+            ) from err
+        if before and reuse:
+            return first[key]._replace(status="repeat", seconds=0.0), MEAN_SEED, math.nan
+        if limits and any(not bench.query(cell, name) <= most for name, most in limits):
+            return Observation(*key, -math.inf, 0.0, "infeasible"), MEAN_SEED, math.nan
+        asked[key] = before + 1
+        if known is None:
+            known = answers[key] = (_seeds(bench, protocol, cell, label), {})
+        seeds, known_answers = known
+        seed = seeds[0] if len(seeds) == 1 else seeds[draw(cell, before, len(seeds))]
+        answer = known_answers.get(seed)
+        if answer is None:
+            asked_seed = None if seed == MEAN_SEED else seed
+            answer = bench.lookup(cell, epoch=key[1], seed=asked_seed)
+            known_answers[seed] = answer
+        value, seconds = answer[0], answer[1]
+        if resume:
+            epochs_before, seconds_before = paid.get((cell, seed), (0, 0.0))
+            if key[1] > epochs_before:  # else a new training that happens to have drawn this seed
+                paid[cell, seed] = (key[1], seconds)
+                seconds -= seconds_before
+        observation = Observation(*key, value if maximize else -value, seconds)
+        if reuse:
+            first[key] = observation
+        return observation, seed, value
+
+    return evaluate
+
+
+def _seeds(bench: Benchmark, protocol: Protocol, cell: Architecture, label: str) -> tuple[int, ...]:
+    """Return the training seeds to draw from for ``cell``."""
+    if protocol.seeds == "mean":
+        return (MEAN_SEED,)
+    if protocol.seeds != "random":
+        return (int(protocol.seeds),)
+    seeds = bench.seeds(cell)
+    if not seeds:
+        raise MissingValueError(
+            f"Strategy {label!r} proposed {cell!r}, which {bench.name} never measured."
+        )
+    return seeds
+
+
+def _record(
+    bench: Benchmark, trials: list[_Trial], free: int, stop: str, cpu_seconds: float
+) -> Run:
+    n, width = len(trials), len(bench.space.choices)
+    cells, epochs, seeds, values, ends = zip(*trials, strict=True) if n else ((),) * 5
+    flat = b"".join(map(bytes, cells))
+    return Run(
+        architectures=np.frombuffer(flat, np.uint8).reshape(n, width),
+        epochs=np.array(epochs, np.int32),
+        seeds=np.array(seeds, np.int64),
+        values=np.array(values, np.float64),
+        seconds=np.array(ends, np.float64) if bench.has_seconds else np.full(n, np.nan),
+        free=free,
+        stop=stop,
+        cpu_seconds=cpu_seconds,
+    )

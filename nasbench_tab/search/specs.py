@@ -1,0 +1,73 @@
+"""From what a user writes for a strategy to a checked :class:`StrategySpec`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nasbench_tab.errors import InvalidArgumentError, StrategyError
+from nasbench_tab.registry import load_strategy
+from nasbench_tab.strategies.base import StrategySpec
+
+__all__ = ["split_strategies", "strategy_spec"]
+
+
+def strategy_spec(strategy: str | StrategySpec | Callable[..., Any]) -> StrategySpec:
+    """Return the spec of a strategy.
+
+    Args:
+        strategy: ``"name"``, ``"name(setting=value, ...)"``, ``"package.module:Name"`` with or
+            without settings, a class, a plain function, or a spec.
+
+    Raises:
+        UnknownNameError: No such strategy.
+        InvalidArgumentError: The text is malformed or a setting does not exist.
+        StrategyError: It does not have the shape of a strategy.
+    """
+    if isinstance(strategy, StrategySpec):
+        return strategy
+    if isinstance(strategy, str):
+        name, settings = _parsed(strategy)
+        return StrategySpec.make(name, load_strategy(name), settings)
+    if not (inspect.isclass(strategy) or inspect.isfunction(strategy)):
+        raise StrategyError(
+            f"{strategy!r} is no strategy. Give a registered name, package.module:Name, a class with "
+            "ask and tell, or a function (problem, rng, history) -> architecture."
+        )
+    return StrategySpec.make(f"{strategy.__module__}:{strategy.__qualname__}", strategy, {})
+
+
+def split_strategies(text: str) -> list[str]:
+    """Split a comma-separated list of strategies, leaving commas inside brackets alone."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def check_distinct(specs: Sequence[StrategySpec]) -> None:
+    """Raise InvalidArgumentError if two strategies have the same label."""
+    labels = [spec.label for spec in specs]
+    twice = sorted({label for label in labels if labels.count(label) > 1})
+    if twice:
+        raise InvalidArgumentError(f"The strategy {twice[0]!r} is given twice.")
+
+
+def _parsed(text: str) -> tuple[str, dict[str, Any]]:
+    name, bracket, _ = text.strip().partition("(")
+    if not bracket:
+        return name, {}
+    problem = f"{text!r} is no strategy. Expected name or name(setting=value, ...)"
+    try:
+        call = ast.parse(f"f({text.strip()[len(name) + 1 :]}", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+            raise InvalidArgumentError(f"{problem}; every setting needs its name.")
+        return name.strip(), {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError) as err:
+        raise InvalidArgumentError(f"{problem} with plain Python values ({err}).") from err

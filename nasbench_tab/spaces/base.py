@@ -1,0 +1,119 @@
+"""The contract of a search space.
+
+A space has to say what its cells are (``name``, ``choices``, ``contains``), how they are written
+(``parse``, ``format``), which are the same network (``canonical``), how they are drawn (``graph``)
+and, where it is enumerable, their official numbers (``size``, ``index``, ``unindex``). ``sample``,
+``neighbors`` and ``mutate`` have defaults that a space may replace by something faster.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from nasbench_tab.errors import InvalidArchitectureError
+from nasbench_tab.records import Architecture, Graph
+
+__all__ = ["Space"]
+
+
+class Space(ABC):
+    """A set of architectures, each a tuple of small ints (0 to 255).
+
+    Attributes:
+        name: The name under which the registry knows it.
+        choices: Number of options at each position of a cell; a cell ``c`` has
+            ``0 <= c[i] < choices[i]``.
+        size: Number of architectures that ``sample`` draws from, or None if it is not enumerable.
+    """
+
+    name: str
+    choices: tuple[int, ...]
+    size: int | None
+
+    @abstractmethod
+    def parse(self, text: str) -> Architecture:
+        """Return the cell of a published string.
+
+        Raises:
+            InvalidArchitectureError: The text is not an architecture of this space.
+        """
+
+    @abstractmethod
+    def format(self, arch: Architecture) -> str:
+        """Return the published string of a cell; ``parse(format(a)) == a``."""
+
+    @abstractmethod
+    def canonical(self, arch: Architecture) -> Architecture:
+        """Return the one representative of all cells that are the same network as ``arch``."""
+
+    @abstractmethod
+    def graph(self, arch: Architecture) -> Graph:
+        """Return the cell as a labelled directed acyclic graph."""
+
+    @abstractmethod
+    def index(self, arch: Architecture) -> int:
+        """Return the official index of a cell."""
+
+    @abstractmethod
+    def unindex(self, index: int) -> Architecture:
+        """Return the cell of an official index.
+
+        Raises:
+            InvalidArchitectureError: No cell has this index.
+        """
+
+    def contains(self, arch: Architecture) -> bool:
+        """Return whether ``arch`` is an architecture of this space."""
+        return len(arch) == len(self.choices) and all(
+            0 <= op < n for op, n in zip(arch, self.choices, strict=True)
+        )
+
+    def check(self, arch: object) -> Architecture:
+        """Return ``arch`` as a tuple of Python ints.
+
+        Raises:
+            InvalidArchitectureError: It is not an architecture of this space.
+        """
+        expected = (
+            f"Expected {len(self.choices)} integers, each at least 0 and below "
+            f"{', '.join(map(str, self.choices))} in turn, for example {self.example()}."
+        )
+        try:
+            cell = tuple(int(op) for op in arch)  # type: ignore[attr-defined]
+            exact = all(a == b for a, b in zip(cell, arch, strict=True))  # type: ignore[call-overload]
+        except (TypeError, ValueError) as err:
+            raise InvalidArchitectureError(
+                f"{arch!r} is not a cell of {self.name}. {expected}"
+            ) from err
+        if not exact or not self.contains(cell):
+            raise InvalidArchitectureError(f"{arch!r} is not a cell of {self.name}. {expected}")
+        return cell
+
+    def example(self) -> Architecture:
+        """Return one architecture, for messages and documentation."""
+        return self.sample(np.random.default_rng(0), 1)[0]
+
+    def sample(self, rng: np.random.Generator, n: int) -> list[Architecture]:
+        """Return ``n`` independent uniform draws, with replacement."""
+        cells: list[Architecture] = []
+        while len(cells) < n:
+            draws = rng.integers(0, self.choices, size=(n, len(self.choices))).tolist()
+            cells += [cell for cell in map(tuple, draws) if self.contains(cell)]
+        return cells[:n]
+
+    def neighbors(self, arch: Architecture) -> list[Architecture]:
+        """Return all architectures that differ from ``arch`` in one position."""
+        near = [
+            (*arch[:i], op, *arch[i + 1 :])
+            for i, n in enumerate(self.choices)
+            for op in range(n)
+            if op != arch[i]
+        ]
+        return [cell for cell in near if self.contains(cell)]
+
+    def mutate(self, arch: Architecture, draw: float) -> Architecture:
+        """Return the neighbor at ``draw``; a uniform number in [0, 1) makes a uniform mutation."""
+        near = self.neighbors(arch)
+        return near[int(draw * len(near))]

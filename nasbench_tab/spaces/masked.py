@@ -1,0 +1,70 @@
+"""A space cut down to some of its cells, for searching where only those were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from nasbench_tab.errors import InvalidArgumentError
+from nasbench_tab.records import Architecture, Graph
+from nasbench_tab.spaces.base import Space
+
+__all__ = ["MaskedSpace"]
+
+
+class MaskedSpace(Space):
+    """The cells ``cells`` of ``space``; strategies sample and move among these only.
+
+    Raises:
+        InvalidArgumentError: No cell is left.
+    """
+
+    def __init__(self, space: Space, cells: Collection[Architecture]) -> None:
+        if not cells:
+            raise InvalidArgumentError(f"No cell of {space.name} was measured: nothing to search.")
+        self._space, self._cells, self._known = space, list(cells), frozenset(cells)
+        self.name, self.choices, self.size = space.name, space.choices, len(self._cells)
+
+    def contains(self, arch: Architecture) -> bool:
+        """Return whether ``arch``, or the same network in canonical form, was measured."""
+        return self._space.contains(arch) and (
+            arch in self._known or self._space.canonical(arch) in self._known
+        )
+
+    def sample(self, rng: np.random.Generator, n: int) -> list[Architecture]:
+        """Return ``n`` independent uniform draws among the measured cells."""
+        return [self._cells[i] for i in rng.integers(0, len(self._cells), n).tolist()]
+
+    def neighbors(self, arch: Architecture) -> list[Architecture]:
+        """Return the measured neighbors; there may be none."""
+        return [cell for cell in self._space.neighbors(arch) if cell in self._known]
+
+    def mutate(self, arch: Architecture, draw: float) -> Architecture:
+        """Return the measured neighbor at ``draw``; ``arch`` itself where there is none."""
+        near = self.neighbors(arch)
+        return near[int(draw * len(near))] if near else arch
+
+    def parse(self, text: str) -> Architecture:
+        """Return the cell of a published string."""
+        return self._space.parse(text)
+
+    def format(self, arch: Architecture) -> str:
+        """Return the published string of a cell."""
+        return self._space.format(arch)
+
+    def canonical(self, arch: Architecture) -> Architecture:
+        """Return the representative of all cells that are the same network."""
+        return self._space.canonical(arch)
+
+    def graph(self, arch: Architecture) -> Graph:
+        """Return the cell as a labelled directed acyclic graph."""
+        return self._space.graph(arch)
+
+    def index(self, arch: Architecture) -> int:
+        """Return the official index of a cell."""
+        return self._space.index(arch)
+
+    def unindex(self, index: int) -> Architecture:
+        """Return the cell of an official index."""
+        return self._space.unindex(index)

@@ -1,0 +1,1 @@
+"""Search strategies behind ask/tell; one file per strategy."""

@@ -1,0 +1,156 @@
+"""The contract of a search strategy, and how a method of your own becomes one.
+
+A strategy is made by calling its class with ``(problem, rng, **settings)`` and has two methods::
+
+    ask(n)              -> at most n proposals (none: nothing more to propose for now)
+    tell(observations)  -> None
+
+``problem`` says where to search (:class:`~nasbench_tab.records.Problem`), ``rng`` is the run's own
+generator and must be the only source of randomness, and every setting has a name and a default.
+Observations carry validation scores only, greater is better. With several workers, ``ask`` is called
+while earlier proposals are still being evaluated, and observations come back in any order.
+
+A plain function is enough for a method that looks at the whole history each time::
+
+    def propose(problem, rng, history):     # history: list of observations
+        return problem.space.sample(rng, 1)[0]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+from typing import Protocol as Interface
+
+import numpy as np
+
+from nasbench_tab.errors import InvalidArgumentError, StrategyError
+from nasbench_tab.records import Observation, Problem, Proposal
+
+__all__ = ["FunctionStrategy", "Strategy", "StrategySpec", "uniforms"]
+
+
+class Strategy(Interface):
+    """What every strategy has; no base class is needed."""
+
+    def ask(self, n: int) -> Sequence[Proposal]:
+        """Return at most ``n`` proposals; none if there is nothing more to propose for now."""
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Take note of evaluated proposals."""
+
+
+class FunctionStrategy:
+    """A plain function ``propose(problem, rng, history, **settings)`` as a strategy."""
+
+    def __init__(
+        self,
+        propose: Callable[..., Any],
+        problem: Problem,
+        rng: np.random.Generator,
+        settings: dict[str, Any],
+    ) -> None:
+        self._propose, self._problem, self._rng, self._settings = propose, problem, rng, settings
+        self._history: list[Observation] = []
+
+    def ask(self, n: int) -> list[Proposal]:
+        """Call the function ``n`` times; it returns an architecture, a Proposal or None."""
+        answers = [
+            self._propose(self._problem, self._rng, self._history, **self._settings)
+            for _ in range(n)
+        ]
+        return [
+            answer if isinstance(answer, Proposal) else Proposal(answer)
+            for answer in answers
+            if answer is not None
+        ]
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Append to the history."""
+        self._history += observations
+
+
+class StrategySpec(NamedTuple):
+    """A strategy with its settings, not yet at work.
+
+    Attributes:
+        label: How results call it: the name, and the settings where they differ from the defaults.
+        factory: The class, or the plain function.
+        settings: All settings, defaults included.
+    """
+
+    label: str
+    factory: Callable[..., Any]
+    settings: dict[str, Any]
+
+    @classmethod
+    def make(
+        cls, label: str, factory: Callable[..., Any], settings: dict[str, Any]
+    ) -> StrategySpec:
+        """Check ``settings`` against the factory's signature and fill in its defaults.
+
+        Raises:
+            StrategyError: The factory does not take what a strategy must take.
+            InvalidArgumentError: It has no such setting.
+        """
+        leading = 2 if inspect.isclass(factory) else 3
+        shape = (
+            "(problem, rng, **settings)" if leading == 2 else "(problem, rng, history, **settings)"
+        )
+        try:
+            named = list(inspect.signature(factory).parameters.values())
+        except (TypeError, ValueError) as err:
+            raise StrategyError(
+                f"Strategy {label!r} is no class or function: {factory!r}."
+            ) from err
+        if (
+            len([p for p in named if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)])
+            < leading
+        ):
+            raise StrategyError(
+                f"Strategy {label!r} must take {shape}; it takes ({', '.join(map(str, named))})."
+            )
+        options = {p.name: p.default for p in named[leading:] if p.kind != p.VAR_KEYWORD}
+        unknown = [key for key in settings if key not in options]
+        if unknown:
+            raise InvalidArgumentError(
+                f"Strategy {label!r} has no setting {unknown[0]!r}. It has: {', '.join(options) or 'none'}."
+            )
+        resolved = {**options, **settings}
+        lacking = [key for key, value in resolved.items() if value is inspect.Parameter.empty]
+        if lacking:
+            raise InvalidArgumentError(
+                f"Strategy {label!r} needs a value for {', '.join(lacking)}."
+            )
+        changed = {key: value for key, value in settings.items() if value != options[key]}
+        if changed:
+            label += "(" + ", ".join(f"{key}={changed[key]!r}" for key in sorted(changed)) + ")"
+        return cls(label, factory, resolved)
+
+    def start(self, problem: Problem, rng: np.random.Generator) -> Strategy:
+        """Return the strategy at work on ``problem``."""
+        if not inspect.isclass(self.factory):
+            return FunctionStrategy(self.factory, problem, rng, self.settings)
+        make: Callable[..., Any] = self.factory
+        strategy = make(problem, rng, **self.settings)
+        for method in ("ask", "tell"):
+            if not callable(getattr(strategy, method, None)):
+                raise StrategyError(f"Strategy {self.label!r} has no method {method!r}.")
+        started: Strategy = strategy
+        return started
+
+    def source_hash(self) -> str:
+        """Return the SHA-256 of the factory's source code, empty where there is no source."""
+        try:
+            source = inspect.getsource(self.factory)
+        except (OSError, TypeError):
+            return ""
+        return hashlib.sha256(source.encode()).hexdigest()
+
+
+def uniforms(rng: np.random.Generator, block: int = 256) -> Iterator[float]:
+    """Yield uniform numbers in [0, 1), drawn in blocks: ten times cheaper than one call for each."""
+    while True:
+        yield from rng.random(block).tolist()

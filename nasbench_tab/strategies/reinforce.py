@@ -1,0 +1,110 @@
+"""REINFORCE on independent categorical distributions, one for each position of a cell.
+
+The controller of the NATS-Bench scripts (Dong et al., TPAMI 2021), after Williams, "Simple
+statistical gradient-following algorithms for connectionist reinforcement learning", 1992: logits
+that start near zero, one sample a step, Adam, and a moving average of the rewards as baseline.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_tab.errors import InvalidArgumentError
+from nasbench_tab.records import Architecture, Observation, Problem, Proposal
+
+__all__ = ["Reinforce"]
+
+_DECAY1, _DECAY2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's published constants
+
+
+class Reinforce:
+    """Policy gradient with a moving-average baseline.
+
+    Args:
+        problem: Where to search.
+        rng: The run's generator.
+        learning_rate: Adam's step size (0.01 in NATS-Bench; 0.5 in the older NAS-Bench-201 code).
+        momentum: Of the moving average of the rewards; it takes in a reward before that reward's
+            advantage is formed, and is corrected for its start at zero.
+        initial_scale: Standard deviation of the initial logits.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        rng: np.random.Generator,
+        *,
+        learning_rate: float = 0.01,
+        momentum: float = 0.9,
+        initial_scale: float = 1e-3,
+    ) -> None:
+        if learning_rate <= 0 or not 0 <= momentum < 1:
+            raise InvalidArgumentError(
+                "reinforce needs learning_rate > 0 and 0 <= momentum < 1; "
+                f"got {learning_rate} and {momentum}."
+            )
+        self._space, self._rng = problem.space, rng
+        self._rate, self._momentum = learning_rate, momentum
+        choices = np.array(problem.space.choices)
+        shape = (len(choices), int(choices.max()))
+        self._rows = np.arange(shape[0])
+        self._logits = rng.normal(0.0, initial_scale, shape)
+        # Positions with fewer options are padded with options of probability zero.
+        self._logits[np.arange(shape[1]) >= choices[:, None]] = -np.inf
+        self._mean, self._square = np.zeros(shape), np.zeros(shape)
+        self._average, self._weight, self._steps = 0.0, 0.0, 0
+        self._softmax()
+
+    def ask(self, n: int) -> list[Proposal]:
+        """Return ``n`` samples of the policy."""
+        return [Proposal(self._sample()) for _ in range(n)]
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Make one gradient step for each evaluated sample."""
+        for observation in observations:
+            if observation.score > float("-inf"):
+                self._learn(observation.architecture, observation.score)
+
+    def _sample(self) -> Architecture:
+        while True:
+            draws = self._rng.random(len(self._cumulative)).tolist()
+            cell = tuple(map(bisect_right, self._cumulative, draws))
+            if self._space.contains(cell):
+                return cell
+
+    def _learn(self, cell: Architecture, reward: float) -> None:
+        self._average = self._momentum * self._average + (1 - self._momentum) * reward
+        self._weight = self._momentum * self._weight + (1 - self._momentum)
+        advantage = reward - self._average / self._weight
+        gradient = self._probabilities * advantage  # of minus advantage times log-likelihood
+        gradient[self._rows, cell] -= advantage
+        self._adam(gradient)
+        self._softmax()
+
+    def _adam(self, gradient: NDArray[np.float64]) -> None:
+        """Step against ``gradient``; in place, since on arrays this small each call counts."""
+        self._steps += 1
+        self._mean *= _DECAY1
+        self._square *= _DECAY2
+        self._square += (1 - _DECAY2) * gradient * gradient
+        gradient *= 1 - _DECAY1
+        self._mean += gradient
+        scale = np.sqrt(self._square)
+        scale *= (1 - _DECAY2**self._steps) ** -0.5
+        scale += _EPSILON
+        np.divide(self._mean, scale, out=scale)
+        scale *= self._rate / (1 - _DECAY1**self._steps)
+        self._logits -= scale
+
+    def _softmax(self) -> None:
+        weights = self._logits - self._logits.max(axis=1, keepdims=True)
+        np.exp(weights, out=weights)
+        weights /= weights.sum(axis=1, keepdims=True)
+        self._probabilities = weights
+        cumulative = weights.cumsum(axis=1)
+        cumulative[:, -1] = 1.0  # above every draw in spite of rounding ...
+        self._cumulative = cumulative.tolist()
