@@ -16,7 +16,6 @@ turns every one of them into its message and exit code 2.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = [
@@ -77,6 +76,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
         name: What the caller asked for.
         known: All names that would have worked.
     """
+    import difflib  # here, since only a mistake needs it
+
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f" Did you mean {', '.join(near)}?" if near else ""

@@ -208,9 +208,11 @@ class TableBenchmark(Benchmark):
         if isinstance(archs, np.ndarray):
             return self._of_array(archs)
         try:  # a list of known cells or strings
-            return np.fromiter(map(self._rows.__getitem__, archs), np.intp, len(archs))
+            if len(archs) > 1:
+                return np.fromiter(operator.itemgetter(*archs)(self._rows), np.intp, len(archs))
         except (KeyError, TypeError):
-            return np.array([self._one(arch) for arch in archs], np.intp)
+            pass  # one of them needs a closer look
+        return np.array([self._one(arch) for arch in archs], np.intp)
 
     def _of_array(self, archs: NDArray[Any]) -> NDArray[np.intp]:
         if archs.dtype.kind not in "iu" or archs.ndim not in (1, 2):

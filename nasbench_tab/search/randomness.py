@@ -28,8 +28,10 @@ def run_generator(
     seed: int, benchmark: str, strategy: str, settings: dict[str, Any], run: int
 ) -> np.random.Generator:
     """Return the generator of one run of one strategy on one benchmark."""
-    identity = json.dumps([strategy, settings], sort_keys=True, default=repr)
-    return np.random.default_rng([seed, run, *_words(benchmark), *_words(identity)])
+    identity = json.dumps([seed, benchmark, strategy, settings, run], sort_keys=True, default=repr)
+    return np.random.default_rng(
+        int.from_bytes(hashlib.sha256(identity.encode()).digest(), "little")
+    )
 
 
 def seed_draw(seed: int, benchmark: str, run: int) -> SeedDraw:
@@ -43,8 +45,3 @@ def seed_draw(seed: int, benchmark: str, run: int) -> SeedDraw:
         return int.from_bytes(digest.digest(), "little") % n  # the bias is below n / 2**64
 
     return draw
-
-
-def _words(text: str) -> list[int]:
-    digest = hashlib.sha256(text.encode()).digest()
-    return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, len(digest), 4)]

@@ -178,7 +178,7 @@ def _is_integer(value: object) -> bool:
 
 # (cell, epoch) -> the seeds to draw from, and the answers so far. A benchmark is pure, so all runs
 # of a searcher share what was looked up.
-_Answers = dict[tuple[Architecture, int], tuple[tuple[int, ...], dict[int, Answer]]]
+_Answers = dict[tuple[Architecture, int], tuple[tuple[int, ...], list[Answer | None]]]
 # What evaluating a proposal gives: the observation, the training seed behind it, the raw value.
 _Evaluated = tuple[Observation, int, float]
 # What is kept of an evaluation: cell, epoch, training seed, raw value, end in simulated seconds.
@@ -270,14 +270,14 @@ def _evaluator(
             return Observation(*key, -math.inf, 0.0, "infeasible"), MEAN_SEED, math.nan
         asked[key] = before + 1
         if known is None:
-            known = answers[key] = (_seeds(bench, protocol, cell, label), {})
-        seeds, known_answers = known
-        seed = seeds[0] if len(seeds) == 1 else seeds[draw(cell, before, len(seeds))]
-        answer = known_answers.get(seed)
+            seeds = _seeds(bench, protocol, cell, label)
+            known = answers[key] = (seeds, [None] * len(seeds))
+        seeds, found = known
+        which = 0 if len(seeds) == 1 else draw(cell, before, len(seeds))
+        seed, answer = seeds[which], found[which]
         if answer is None:
             asked_seed = None if seed == MEAN_SEED else seed
-            answer = bench.lookup(cell, epoch=key[1], seed=asked_seed)
-            known_answers[seed] = answer
+            found[which] = answer = bench.lookup(cell, epoch=key[1], seed=asked_seed)
         value, seconds = answer[0], answer[1]
         if resume:
             epochs_before, seconds_before = paid.get((cell, seed), (0, 0.0))

@@ -25,11 +25,13 @@ class Space(ABC):
         name: The name under which the registry knows it.
         choices: Number of options at each position of a cell; a cell ``c`` has
             ``0 <= c[i] < choices[i]``.
+        rule: In words, what else a cell must obey, for messages.
         size: Number of architectures that ``sample`` draws from, or None if it is not enumerable.
     """
 
     name: str
     choices: tuple[int, ...]
+    rule: str = ""
     size: int | None
 
     @abstractmethod
@@ -76,20 +78,17 @@ class Space(ABC):
         Raises:
             InvalidArchitectureError: It is not an architecture of this space.
         """
-        expected = (
-            f"Expected {len(self.choices)} integers, each at least 0 and below "
-            f"{', '.join(map(str, self.choices))} in turn, for example {self.example()}."
-        )
         try:
             cell = tuple(int(op) for op in arch)  # type: ignore[attr-defined]
-            exact = all(a == b for a, b in zip(cell, arch, strict=True))  # type: ignore[call-overload]
-        except (TypeError, ValueError) as err:
-            raise InvalidArchitectureError(
-                f"{arch!r} is not a cell of {self.name}. {expected}"
-            ) from err
-        if not exact or not self.contains(cell):
-            raise InvalidArchitectureError(f"{arch!r} is not a cell of {self.name}. {expected}")
-        return cell
+            if all(a == b for a, b in zip(cell, arch, strict=True)) and self.contains(cell):  # type: ignore[call-overload]
+                return cell
+        except (TypeError, ValueError):
+            pass  # not even a sequence of numbers
+        raise InvalidArchitectureError(
+            f"{arch!r} is not a cell of {self.name}. Expected {len(self.choices)} integers, each at "
+            f"least 0 and below {', '.join(map(str, self.choices))} in turn, for example "
+            f"{self.example()}. {self.rule}".rstrip()
+        )
 
     def example(self) -> Architecture:
         """Return one architecture, for messages and documentation."""

@@ -14,7 +14,6 @@ ICLR 2020; Dong, Liu, Musial and Gabrys, "NATS-Bench", TPAMI 2021 (its topology 
 
 from __future__ import annotations
 
-import random
 from functools import cache
 from itertools import permutations, product
 from typing import Any
@@ -93,6 +92,19 @@ class NasBench201(Space):
     def sample(self, rng: np.random.Generator, n: int) -> list[Architecture]:
         """Return ``n`` independent uniform draws, with replacement."""
         return list(map(tuple, rng.integers(0, 5, size=(n, 6)).tolist()))
+
+    def contains(self, arch: Architecture) -> bool:
+        """Return whether ``arch`` is one of the 15,625 cells."""
+        return len(arch) == 6 and min(arch) >= 0 and max(arch) < 5
+
+    def neighbors(self, arch: Architecture) -> list[Architecture]:
+        """Return the 24 cells that differ from ``arch`` in one edge."""
+        return [
+            (*arch[:edge], op, *arch[edge + 1 :])
+            for edge in range(6)
+            for op in range(5)
+            if op != arch[edge]
+        ]
 
     def mutate(self, arch: Architecture, draw: float) -> Architecture:
         """Return the neighbor at ``draw``: a uniform number gives each of the 24 equally often."""
@@ -234,6 +246,8 @@ def _order() -> list[int]:
     The official list is the product over the six edges, shuffled by Python's generator seeded
     with 88; a test pins its digest.
     """
+    import random  # here, since few need the order and the import costs milliseconds
+
     order = list(range(_SIZE))
     random.Random(88).shuffle(order)  # noqa: S311 - the published order
     return order
