@@ -6,7 +6,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class CustomBuildHook(BuildHookInterface):
+class CustomBuildHook(BuildHookInterface[Any]):
     """Map ``data/<table>/`` to ``nasbench_tab/_shipped/data/<table>/``."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="Compare neural architecture search strategies on tabular benchmarks, without a GPU.",
 )
 _out = Console(highlight=False, soft_wrap=True)
+_NUMBER = re.compile("[+-]?[0-9]+")
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -137,7 +139,7 @@ def query(
     bench = registry.load(name)
     asked_metric = metric or bench.objective.name
     for text in arch:
-        asked: str | int = int(text) if text.lstrip("+-").isdigit() else text
+        asked: str | int = int(text) if _NUMBER.fullmatch(text) else text
         answer = bench.lookup(asked, metric, epoch=epoch, seed=seed)
         cell = bench.space.unindex(asked) if isinstance(asked, int) else bench.space.parse(asked)
         if as_json:
@@ -213,7 +215,7 @@ def compare(
         evaluations=evaluations,
         seconds=seconds,
         workers=workers,
-        seeds=int(seeds) if seeds.lstrip("-").isdigit() else seeds,  # type: ignore[arg-type]
+        seeds=int(seeds) if _NUMBER.fullmatch(seeds) else seeds,  # type: ignore[arg-type]
         overshoot=overshoot,  # type: ignore[arg-type]
         repeats=repeats,  # type: ignore[arg-type]
         resume=resume_training,  # type: ignore[arg-type]
@@ -272,19 +274,17 @@ def report(
 
 def _budget(text: str) -> tuple[int | None, float | None]:
     """Return (evaluations, seconds) of ``"100"``, ``"200000s"`` or ``"100,200000s"``."""
-    evaluations: int | None = None
-    seconds: float | None = None
-    for part in filter(None, map(str.strip, text.split(","))):
-        try:
-            if part.endswith("s"):
-                seconds = float(part[:-1])
-            else:
-                evaluations = int(part)
-        except ValueError as err:
-            raise InvalidArgumentError(
-                f"--budget {text!r}: expected evaluations (100), seconds (200000s) or both (100,200000s)."
-            ) from err
-    return evaluations, seconds
+    parts = [part for part in map(str.strip, text.split(",")) if part]
+    try:
+        seconds = [float(part[:-1]) for part in parts if part.endswith("s")]
+        evaluations = [int(part) for part in parts if not part.endswith("s")]
+        if len(seconds) > 1 or len(evaluations) > 1:
+            raise ValueError
+    except ValueError as err:
+        raise InvalidArgumentError(
+            f"--budget {text!r}: expected evaluations (100), seconds (200000s) or both (100,200000s)."
+        ) from err
+    return evaluations[0] if evaluations else None, seconds[0] if seconds else None
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -65,6 +65,7 @@ class TableBenchmark(Benchmark):
         self.epochs = self._training.epochs
         self.resumable = self._training.epochs_kind == "curve"
         self.has_seconds = self._training.seconds_kind != "none"
+        table.architectures.setflags(write=False)  # measured() hands it out
         self._n = len(table.architectures)
         self._views: dict[_Key, memoryview] = {}
         self._answers: dict[_Key, tuple[memoryview, memoryview, memoryview, memoryview]] = {}

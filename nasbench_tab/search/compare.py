@@ -40,7 +40,7 @@ from nasbench_tab.search.results import (
     shard_path,
     write_shard,
 )
-from nasbench_tab.search.run import check_protocol, searched_space, searcher
+from nasbench_tab.search.run import is_integer, searcher
 from nasbench_tab.search.specs import check_distinct, strategy_spec
 from nasbench_tab.strategies.base import StrategySpec
 
@@ -61,7 +61,7 @@ def compare(
     budget: int | None = None,
     protocol: Protocol | None = None,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | None = None,
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Results:
@@ -76,8 +76,8 @@ def compare(
         budget: Evaluations per run; a short form of ``protocol=Protocol(evaluations=budget)``.
         protocol: Budget and all other switches.
         seed: Master seed.
-        jobs: Number of worker processes; -1 = all cores. An active ``joblib.parallel_config``
-            (Dask, Ray) is honoured.
+        jobs: Number of worker processes; -1 = all cores; None = what an active
+            ``joblib.parallel_config`` says (that is how Dask and Ray come in), else this process.
         resume: Keep the finished blocks of an interrupted comparison and run the others.
         progress: Called with (finished runs, all runs) as blocks finish.
 
@@ -90,14 +90,21 @@ def compare(
     protocol = Protocol(evaluations=budget) if protocol is None else protocol
     if not benchmarks or not strategies:
         raise InvalidArgumentError("A comparison needs at least one benchmark and one strategy.")
-    if runs < 1:
-        raise InvalidArgumentError(f"A comparison needs at least one run; got {runs}.")
-    if seed < 0:
-        raise InvalidArgumentError(f"The master seed must not be negative; got {seed}.")
+    if not is_integer(runs) or runs < 1:
+        raise InvalidArgumentError(f"runs must be a positive integer; got {runs!r}.")
+    if not is_integer(seed) or seed < 0:
+        raise InvalidArgumentError(f"The master seed must be an integer, 0 or more; got {seed!r}.")
     if len(set(benchmarks)) < len(benchmarks):
         raise InvalidArgumentError(f"A benchmark is given twice: {', '.join(benchmarks)}.")
     specs = [strategy_spec(strategy) for strategy in strategies]
     check_distinct(specs)
+    if jobs is not None and not (is_integer(jobs) and jobs):
+        raise InvalidArgumentError(
+            f"jobs must be a positive number, or -1 for all cores; got {jobs!r}."
+        )
+    for name in benchmarks:
+        for spec in specs:
+            searcher(spec, _loaded(name), protocol)  # every error that can be known is raised here
     experiment = _experiment(benchmarks, specs, protocol, runs, seed)
     directory = Path(out)
     _claim(directory, experiment, resume)
@@ -117,10 +124,7 @@ def compare(
     return load_results(directory)
 
 
-def _run_all(todo: list[tuple[Any, ...]], jobs: int) -> Iterator[int]:
-    if jobs == 1:
-        yield from (_run_block(*block) for block in todo)
-        return
+def _run_all(todo: list[tuple[Any, ...]], jobs: int | None) -> Iterator[int]:
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
     yield from parallel(joblib.delayed(_run_block)(*block) for block in todo)
 
@@ -149,7 +153,7 @@ def _experiment(
 ) -> dict[str, Any]:
     """Return everything that the runs depend on, as plain data that survives JSON."""
     experiment = {
-        "benchmarks": [_described(_loaded(name), protocol) for name in benchmarks],
+        "benchmarks": [_described(_loaded(name)) for name in benchmarks],
         "strategies": [
             {
                 "label": spec.label,
@@ -165,14 +169,16 @@ def _experiment(
         "block": BLOCK,
         "table_noise": "paired: run i of every strategy sees the same draw for the same cell",
     }
-    plain: dict[str, Any] = json.loads(json.dumps(experiment, default=repr))
+    plain: dict[str, Any] = json.loads(json.dumps(experiment, default=_number))
     return plain
 
 
-def _described(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
+def _number(value: np.generic) -> object:
+    return value.item()  # NumPy's numbers are welcome everywhere
+
+
+def _described(bench: Benchmark) -> dict[str, Any]:
     """Return a benchmark's identity and the figures that regret is measured against."""
-    check_protocol(protocol, bench)
-    searched_space(bench, protocol)
     cells = bench.measured()
     values = bench.query(cells)
     best = int(values.argmax() if bench.objective.direction == "max" else values.argmin())

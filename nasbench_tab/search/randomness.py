@@ -28,7 +28,7 @@ def run_generator(
     seed: int, benchmark: str, strategy: str, settings: dict[str, Any], run: int
 ) -> np.random.Generator:
     """Return the generator of one run of one strategy on one benchmark."""
-    identity = json.dumps([seed, benchmark, strategy, settings, run], sort_keys=True, default=repr)
+    identity = json.dumps([int(seed), benchmark, strategy, settings, int(run)], sort_keys=True)
     return np.random.default_rng(
         int.from_bytes(hashlib.sha256(identity.encode()).digest(), "little")
     )
@@ -36,7 +36,7 @@ def run_generator(
 
 def seed_draw(seed: int, benchmark: str, run: int) -> SeedDraw:
     """Return the function ``(cell, times asked before, n) -> 0 ... n - 1`` of one run."""
-    key = hashlib.sha256(json.dumps([seed, benchmark, run]).encode()).digest()
+    key = hashlib.sha256(json.dumps([int(seed), benchmark, int(run)]).encode()).digest()
     start = hashlib.blake2b(key=key, digest_size=8).copy
 
     def draw(cell: Architecture, before: int, n: int) -> int:

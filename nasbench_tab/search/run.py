@@ -39,7 +39,7 @@ from nasbench_tab.spaces.base import Space
 from nasbench_tab.spaces.masked import MaskedSpace
 from nasbench_tab.strategies.base import Strategy, StrategySpec
 
-__all__ = ["check_protocol", "run_search", "searched_space", "searcher"]
+__all__ = ["check_protocol", "is_integer", "run_search", "searched_space", "searcher"]
 
 
 def run_search(
@@ -82,6 +82,7 @@ def searcher(
     spec = strategy_spec(strategy)
     check_protocol(protocol, bench)
     problem = Problem(searched_space(bench, protocol), bench.objective, bench.epochs)
+    spec.start(problem, np.random.default_rng(0))  # a setting that cannot be is found out here
     name, _, _ = spec.label.partition("(")
     answers: _Answers = {}
 
@@ -120,7 +121,7 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
     evaluations, seconds = protocol.evaluations, protocol.seconds
     if evaluations is None and seconds is None:
         raise InvalidArgumentError("A search needs a budget: evaluations, seconds, or both.")
-    if evaluations is not None and not (_is_integer(evaluations) and evaluations > 0):
+    if evaluations is not None and not (is_integer(evaluations) and evaluations > 0):
         raise InvalidArgumentError(
             f"The budget in evaluations must be a positive integer; got {evaluations!r}."
         )
@@ -131,15 +132,15 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
             f"{bench.name} has no training times, so a budget in seconds means nothing there. "
             "Give the budget in evaluations."
         )
-    if not (_is_integer(protocol.workers) and protocol.workers > 0):
+    if not (is_integer(protocol.workers) and protocol.workers > 0):
         raise InvalidArgumentError(f"workers must be a positive integer; got {protocol.workers!r}.")
-    if not (_is_integer(protocol.patience) and protocol.patience > 0):
+    if not (is_integer(protocol.patience) and protocol.patience > 0):
         raise InvalidArgumentError(
             f"patience must be a positive integer; got {protocol.patience!r}."
         )
     for name, known in _SWITCHES.items():
         value = getattr(protocol, name)
-        if value not in known and not (name == "seeds" and _is_integer(value)):
+        if value not in known and not (name == "seeds" and is_integer(value)):
             raise unknown_name(f"value of the protocol's {name!r}", value, known)
     if protocol.resume == "continue" and not bench.resumable:
         raise InvalidArgumentError(
@@ -168,7 +169,8 @@ _SWITCHES = {
 }
 
 
-def _is_integer(value: object) -> bool:
+def is_integer(value: object) -> bool:
+    """Return whether ``value`` is a whole number, NumPy's too, and no bool."""
     try:
         operator.index(value)  # type: ignore[arg-type]
     except TypeError:

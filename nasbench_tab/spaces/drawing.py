@@ -64,7 +64,7 @@ _INK, _LINE = "#1b1b1b", "#5f6368"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 _HEIGHT, _GAP, _SPACE, _MARGIN, _RADIUS = 26.0, 22.0, 16.0, 6.0, 9.0
 _JOINTS = ("sum", "concat")
-_STARTS = 1000  # starting orders to try, divided by the number of hops
+_STARTS = 300  # starting orders to try, divided by the number of hops
 
 
 class _Place(NamedTuple):
@@ -75,12 +75,19 @@ class _Place(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    layers: list[list[int]]  # places in each layer, left to right
+    """Where everything goes.
+
+    Attributes:
+        layers: The places of each layer, left to right.
+        places: All places.
+        chains: For each edge the places that it runs through, both ends included.
+        x: The centre of each place.
+    """
+
+    layers: list[list[int]]
     places: list[_Place]
-    chains: dict[
-        tuple[int, int], list[int]
-    ]  # edge -> the places that it runs through, ends included
-    x: list[float]  # centre of each place
+    chains: dict[tuple[int, int], list[int]]
+    x: list[float]
 
 
 def label_text(label: str) -> str:

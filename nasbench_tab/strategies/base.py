@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from typing import Protocol as Interface
@@ -29,7 +30,7 @@ import numpy as np
 from nasbench_tab.errors import InvalidArgumentError, StrategyError
 from nasbench_tab.records import Observation, Problem, Proposal
 
-__all__ = ["FunctionStrategy", "Strategy", "StrategySpec", "uniforms"]
+__all__ = ["FunctionStrategy", "Strategy", "StrategySpec", "real", "uniforms", "whole"]
 
 
 class Strategy(Interface):
@@ -124,7 +125,16 @@ class StrategySpec(NamedTuple):
             raise InvalidArgumentError(
                 f"Strategy {label!r} needs a value for {', '.join(lacking)}."
             )
-        changed = {key: value for key, value in settings.items() if value != options[key]}
+        for key, value in resolved.items():
+            resolved[key] = value.item() if isinstance(value, np.generic) else value
+            try:
+                json.dumps(resolved[key])
+            except (TypeError, ValueError) as err:
+                raise InvalidArgumentError(
+                    f"Strategy {label!r}: setting {key!r} must be plain (numbers, strings, lists, "
+                    f"dicts), so that results can record it; got {value!r}."
+                ) from err
+        changed = {key: resolved[key] for key in settings if resolved[key] != options[key]}
         if changed:
             label += "(" + ", ".join(f"{key}={changed[key]!r}" for key in sorted(changed)) + ")"
         return cls(label, factory, resolved)
@@ -148,6 +158,33 @@ class StrategySpec(NamedTuple):
         except (OSError, TypeError):
             return ""
         return hashlib.sha256(source.encode()).hexdigest()
+
+
+def whole(strategy: str, name: str, value: object, *, least: int = 1) -> int:
+    """Return a setting that must be a whole number of at least ``least``.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidArgumentError(
+            f"{strategy} needs {name} to be a whole number of at least {least}; got {value!r}."
+        )
+    return value
+
+
+def real(strategy: str, name: str, value: object, *, least: float, below: float) -> float:
+    """Return a setting that must be a number, ``least <= value < below``.
+
+    Raises:
+        InvalidArgumentError: It is something else, NaN included.
+    """
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not known or not least <= value < below:  # type: ignore[operator]
+        raise InvalidArgumentError(
+            f"{strategy} needs {name} to be a number, at least {least:g} and below {below:g}; got {value!r}."
+        )
+    return float(value)  # type: ignore[arg-type]
 
 
 def uniforms(rng: np.random.Generator, block: int = 256) -> Iterator[float]:

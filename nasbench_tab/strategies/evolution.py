@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Architecture, Observation, Problem, Proposal
-from nasbench_tab.strategies.base import uniforms
+from nasbench_tab.strategies.base import uniforms, whole
 
 __all__ = ["Evolution"]
 
@@ -37,13 +36,9 @@ class Evolution:
         population: int = 10,
         tournament: int = 3,
     ) -> None:
-        if population < 1 or tournament < 1:
-            raise InvalidArgumentError(
-                "evolution needs a population and a tournament of at least 1; "
-                f"got {population} and {tournament}."
-            )
-        self._space, self._size = problem.space, population
-        self._rounds = range(tournament)
+        population = whole("evolution", "population", population)
+        self._space = problem.space
+        self._others = range(whole("evolution", "tournament", tournament) - 1)
         self._founders = self._space.sample(rng, population)
         self._uniform = uniforms(rng).__next__
         self._members: deque[tuple[float, Architecture]] = deque(maxlen=population)
@@ -64,8 +59,8 @@ class Evolution:
         count = len(members)
         if not count:  # more workers than founders: nobody has come back yet
             return self._space.sample(np.random.default_rng(int(uniform() * 2**53)), 1)[0]
-        best, parent = float("-inf"), members[0][1]
-        for _ in self._rounds:
+        best, parent = members[int(uniform() * count)]
+        for _ in self._others:
             score, candidate = members[int(uniform() * count)]
             if score > best:
                 best, parent = score, candidate

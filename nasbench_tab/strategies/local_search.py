@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Architecture, Observation, Problem, Proposal
+from nasbench_tab.strategies.base import whole
 
 __all__ = ["LocalSearch"]
 
@@ -30,11 +30,8 @@ class LocalSearch:
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator, *, initial: int = 10) -> None:
-        if initial < 1:
-            raise InvalidArgumentError(
-                f"local-search needs at least 1 initial cell; got {initial}."
-            )
-        self._space, self._rng, self._initial = problem.space, rng, initial
+        self._space, self._rng = problem.space, rng
+        self._initial = whole("local-search", "initial", initial)
         self._visited: set[Architecture] = set()
         self._pending: set[Architecture] = set()
         self._current: Architecture | None = None

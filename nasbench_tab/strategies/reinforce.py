@@ -7,14 +7,15 @@ that start near zero, one sample a step, Adam, and a moving average of the rewar
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Architecture, Observation, Problem, Proposal
+from nasbench_tab.strategies.base import real
 
 __all__ = ["Reinforce"]
 
@@ -42,17 +43,14 @@ class Reinforce:
         momentum: float = 0.9,
         initial_scale: float = 1e-3,
     ) -> None:
-        if learning_rate <= 0 or not 0 <= momentum < 1:
-            raise InvalidArgumentError(
-                "reinforce needs learning_rate > 0 and 0 <= momentum < 1; "
-                f"got {learning_rate} and {momentum}."
-            )
         self._space, self._rng = problem.space, rng
-        self._rate, self._momentum = learning_rate, momentum
+        self._rate = real("reinforce", "learning_rate", learning_rate, least=1e-12, below=math.inf)
+        self._momentum = real("reinforce", "momentum", momentum, least=0, below=1)
+        scale = real("reinforce", "initial_scale", initial_scale, least=0, below=math.inf)
         choices = np.array(problem.space.choices)
         shape = (len(choices), int(choices.max()))
         self._rows = np.arange(shape[0])
-        self._logits = rng.normal(0.0, initial_scale, shape)
+        self._logits = rng.normal(0.0, scale, shape)
         # Positions with fewer options are padded with options of probability zero.
         self._logits[np.arange(shape[1]) >= choices[:, None]] = -np.inf
         self._mean, self._square = np.zeros(shape), np.zeros(shape)
@@ -86,25 +84,29 @@ class Reinforce:
         self._softmax()
 
     def _adam(self, gradient: NDArray[np.float64]) -> None:
-        """Step against ``gradient``; in place, since on arrays this small each call counts."""
+        """Step against ``gradient``.
+
+        Both moments are kept without their constant factors, which enter ``scale`` and ``epsilon``:
+        on arrays this small the number of calls is what takes the time.
+        """
         self._steps += 1
         self._mean *= _DECAY1
-        self._square *= _DECAY2
-        self._square += (1 - _DECAY2) * gradient * gradient
-        gradient *= 1 - _DECAY1
         self._mean += gradient
-        scale = np.sqrt(self._square)
-        scale *= (1 - _DECAY2**self._steps) ** -0.5
-        scale += _EPSILON
-        np.divide(self._mean, scale, out=scale)
-        scale *= self._rate / (1 - _DECAY1**self._steps)
-        self._logits -= scale
+        self._square *= _DECAY2
+        gradient *= gradient
+        self._square += gradient
+        factor = self._rate * (1 - _DECAY1) / (1 - _DECAY1**self._steps)
+        step = np.sqrt(self._square)
+        step *= math.sqrt((1 - _DECAY2) / (1 - _DECAY2**self._steps)) / factor
+        step += _EPSILON / factor
+        np.divide(self._mean, step, out=step)
+        self._logits -= step
 
     def _softmax(self) -> None:
         weights = self._logits - self._logits.max(axis=1, keepdims=True)
         np.exp(weights, out=weights)
-        weights /= weights.sum(axis=1, keepdims=True)
-        self._probabilities = weights
         cumulative = weights.cumsum(axis=1)
-        cumulative[:, -1] = 1.0  # above every draw in spite of rounding ...
+        total = cumulative[:, -1:].copy()
+        self._probabilities = np.divide(weights, total, out=weights)
+        cumulative /= total  # so that the last is 1, above every draw
         self._cumulative = cumulative.tolist()

@@ -1,0 +1,149 @@
+"""Anytime curves: mean regret of the incumbent against evaluations or simulated time."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_tab.errors import InvalidArgumentError
+from nasbench_tab.records import Protocol
+from nasbench_tab.report.summary import Searched, Summary, interval
+from nasbench_tab.search.exact import random_search_curve
+from nasbench_tab.stats.anytime import at_evaluations, at_seconds
+
+__all__ = ["EXACT", "POINTS", "Curve", "Panel", "evaluations_panel", "seconds_panel"]
+
+#: Label of the exact expectation of random search.
+EXACT = "random search, exact"
+#: Points of a curve, at most; evenly spaced on a log axis.
+POINTS = 60
+_Floats = NDArray[np.float64]
+
+
+class Curve(NamedTuple):
+    """Mean regret at ``G`` points.
+
+    Attributes:
+        label: The strategy.
+        x: ``(G,)`` evaluations, or simulated seconds.
+        mean: ``(G,)`` mean regret over runs, in the objective's unit.
+        low: ``(G,)`` lower end of the pointwise 95 % band, or None for too few runs.
+        high: ``(G,)`` upper end, or None.
+    """
+
+    label: str
+    x: _Floats
+    mean: _Floats
+    low: _Floats | None = None
+    high: _Floats | None = None
+
+
+class Panel(NamedTuple):
+    """The curves of all strategies on one benchmark.
+
+    Attributes:
+        axis: What ``x`` counts.
+        curves: One per strategy, where it has any point.
+        exact: Expected regret of random search, where its law is known.
+        no_exact: Why it is not.
+    """
+
+    axis: Literal["evaluations", "seconds"]
+    curves: list[Curve]
+    exact: Curve | None
+    no_exact: str
+
+
+def evaluations_panel(summary: Summary, protocol: Protocol) -> Panel:
+    """Return mean regret against the number of evaluations.
+
+    All curves start where every run of every strategy has an incumbent. A run that had nothing more
+    to propose keeps its last incumbent; a curve ends where the first of its runs spent its budget.
+    """
+    searched = [s for s in summary.searched if s.known.any()]
+    start = max((int(_first(s).max()) + 1 for s in searched), default=1)
+    curves = []
+    for one in searched:
+        end = _end(one, one.trials.lengths.astype(np.float64))
+        counts = _spaced(float(start), end).round().astype(np.int64)
+        counts = np.unique(counts)
+        values = at_evaluations(one.found, one.trials.final[summary.metric.name], counts)
+        curves += _curve(summary, one, counts.astype(np.float64), values)
+    exact, problem = _exact(summary, protocol, curves)
+    return Panel("evaluations", curves, exact, problem)
+
+
+def seconds_panel(summary: Summary) -> Panel | None:
+    """Return mean regret against simulated time, or None where the benchmark has no times.
+
+    Start and end as in :func:`evaluations_panel`. Runs are right-continuous steps: an evaluation
+    counts from the moment it ends.
+    """
+    searched = [s for s in summary.searched if s.known.any()]
+    if not summary.about["has_seconds"] or not searched:
+        return None
+    start = max(float(_first_second(s).max()) for s in searched)
+    curves = []
+    for one in searched:
+        finite = np.where(np.isfinite(one.found.seconds), one.found.seconds, -np.inf)
+        grid = _spaced(start, _end(one, finite.max(axis=1)))
+        values = at_seconds(one.found, one.trials.final[summary.metric.name], grid)
+        curves += _curve(summary, one, grid, values)
+    return Panel("seconds", curves, None, "")
+
+
+def _curve(summary: Summary, searched: Searched, x: _Floats, values: _Floats) -> list[Curve]:
+    """Return one curve, or none where the strategy has no point."""
+    if not len(x):
+        return []
+    best = summary.about["optimum"]
+    values = values[searched.known]
+    regret = best - values if summary.metric.direction == "max" else values - best
+    band = interval(regret)
+    if band is None:
+        return [Curve(searched.label, x, regret.mean(axis=0))]
+    return [Curve(searched.label, x, band.estimate, band.low, band.high)]
+
+
+def _first(searched: Searched) -> NDArray[np.int64]:
+    """Return the position (from 0) of the first evaluation with an incumbent, of each known run."""
+    return np.asarray((searched.found.which[searched.known] >= 0).argmax(axis=1), np.int64)
+
+
+def _first_second(searched: Searched) -> _Floats:
+    seconds = searched.found.seconds[searched.known]
+    return seconds[np.arange(len(seconds)), _first(searched)]
+
+
+def _end(searched: Searched, ends: _Floats) -> float:
+    """Return where a curve ends: where the first run spent its budget, if any run did."""
+    spent = searched.known & (searched.trials.stop == "budget")
+    return float(ends[spent].min() if spent.any() else ends[searched.known].max())
+
+
+def _spaced(start: float, end: float) -> _Floats:
+    """Return points from ``start`` to ``end``, both included; none if ``end`` comes first."""
+    if end < start:
+        return np.empty(0)
+    if end == start:
+        return np.array([start])
+    return np.geomspace(start, end, POINTS) if start > 0 else np.linspace(start, end, POINTS)
+
+
+def _exact(summary: Summary, protocol: Protocol, curves: list[Curve]) -> tuple[Curve | None, str]:
+    """Return the expected regret of random search, or None and the reason."""
+    bench = summary.background.bench
+    if bench is None:
+        return None, f"{summary.background.problem}."
+    if not curves:
+        return None, "No run has an incumbent."
+    longest = max((curve.x for curve in curves), key=lambda x: float(x[-1]))
+    try:
+        value = random_search_curve(bench, protocol, longest.astype(np.int64))
+    except InvalidArgumentError as err:
+        return None, str(err)
+    best = summary.about["optimum"]
+    regret = best - value if summary.metric.direction == "max" else value - best
+    return Curve(EXACT, longest, regret), ""

@@ -1,0 +1,200 @@
+"""Numbers as text and findings as sentences: plain text, escaped by whoever puts it on a page."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from nasbench_tab.records import Metric, Protocol
+from nasbench_tab.report.summary import FEW_RUNS, MIN_RUNS, Estimate, Summary
+
+__all__ = [
+    "NOTHING",
+    "PROTOCOL_WORDS",
+    "budget",
+    "decimals",
+    "duration",
+    "estimate",
+    "finding",
+    "headline",
+    "listing",
+    "metric_name",
+    "number",
+    "regret_unit",
+    "warning",
+]
+
+#: Stands where a number does not exist.
+NOTHING = "–"
+
+#: What each switch of the protocol does at each of its values.
+PROTOCOL_WORDS = {
+    "overshoot": {
+        "keep": "evaluations that end after the budget in seconds count",
+        "drop": "evaluations that end after the budget in seconds are discarded",
+    },
+    "repeats": {
+        "pay": "asking for a cell again is a new training, paid for, with a freshly drawn seed",
+        "reuse": "asking for a cell again gives the first answer, free of charge",
+    },
+    "resume": {
+        "restart": "a higher epoch of a training already seen costs all of it",
+        "continue": "a higher epoch of a training already seen costs only what is new",
+    },
+    "incumbent": {
+        "highest-seen": "the incumbent is the cell with the best observed value at any epoch",
+        "full-training": "the incumbent is the cell with the best observed value after full training",
+    },
+    "missing": {
+        "refuse": "the space is measured completely",
+        "masked": "only measured cells are searched",
+    },
+}
+
+
+def number(value: float, places: int) -> str:
+    """Return ``value`` with so many decimals, thousands separated; a dash for NaN."""
+    if not math.isfinite(value):
+        return NOTHING
+    text = f"{value:,.{places}f}"
+    text = text.lstrip("-") if not float(text.replace(",", "")) else text
+    return text.replace("-", "−")
+
+
+def estimate(found: Estimate, places: int) -> str:
+    """Return ``0.31 [0.29, 0.33]``, in which a line may break before the bracket only."""
+    value = number(found.value, places)
+    if not found.has_interval:
+        return value
+    return f"{value} [{number(found.low, places)},\u00a0{number(found.high, places)}]"
+
+
+def decimals(summary: Summary) -> int:
+    """Return how many decimals make sense: two significant digits of an interval's half-width."""
+    widths = [
+        (o.regret.high - o.regret.low) / 2 if o.regret.has_interval else o.sd / math.sqrt(o.n)
+        for o in summary.outcomes
+        if o.n > 1
+    ]
+    widths = sorted(width for width in widths if width > 0)
+    if not widths:
+        return 2 if summary.metric.unit == "%" else 4
+    return min(6, max(0, 1 - math.floor(math.log10(widths[len(widths) // 2]))))
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit in which it is read most easily, for example ``2.1 days``."""
+    if not math.isfinite(seconds):
+        return NOTHING
+    for size, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {name}"
+    return f"{seconds:,.1f} seconds"
+
+
+def budget(protocol: Protocol) -> str:
+    """Return the budget of a run in words."""
+    parts = []
+    if protocol.evaluations is not None:
+        parts.append(f"{protocol.evaluations:,} evaluation{'s' * (protocol.evaluations != 1)}")
+    if protocol.seconds is not None:
+        seconds = f"{protocol.seconds:,.0f} simulated seconds"
+        long = protocol.seconds >= 120
+        parts.append(f"{seconds} ({duration(protocol.seconds)})" if long else seconds)
+    return " or ".join(parts)
+
+
+def regret_unit(metric: Metric) -> str:
+    """Return the unit of a difference of two values; empty for a fraction."""
+    return {"%": "percentage points", "fraction": ""}.get(metric.unit, metric.unit)
+
+
+def metric_name(name: str) -> str:
+    """Return a metric's name in words, for example ``validation accuracy``."""
+    first, _, rest = name.partition("_")
+    words = [{"valid": "validation"}.get(first, first), *rest.split("_")]
+    return " ".join(words).replace("roc auc", "ROC AUC").strip()
+
+
+def listing(items: list[str]) -> str:
+    """Return nothing, ``a``, ``a and b`` or ``a, b and c``."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def headline(summaries: list[Summary], runs: int) -> str:
+    """Return one sentence about all benchmarks together, and whether anything separates them."""
+    counts = Counter(summary.leader for summary in summaries if summary.leader is not None)
+    if not counts:
+        return "No run of any strategy had an incumbent, so there is nothing to compare."
+    if all(summary.runner_up is None for summary in summaries):
+        return "Only one strategy has runs with an incumbent, so nothing is compared."
+    total = len(summaries)
+    where = "benchmark" if total == 1 else f"{total} benchmarks"
+    parts = [f"{label} on {times}" for label, times in counts.most_common()]
+    only = next(iter(counts))
+    if len(counts) > 1:
+        first = f"The lowest mean regret is that of {listing(parts)} of the {where}."
+    elif total == 1:
+        first = f"{only} has the lowest mean regret."
+    else:
+        first = f"{only} has the lowest mean regret on all {where}."
+    if runs < MIN_RUNS:
+        return first
+    clear = sum(summary.metric.name in summary.best for summary in summaries)
+    if total == 1:
+        verdict = "excludes" if clear else "includes"
+        return f"{first} The interval of its paired difference to the runner-up {verdict} zero."
+    times = {0: "on none of them", total: "on each of them"}.get(clear, f"on {clear} of them")
+    return f"{first} The interval of the leader’s paired difference to the runner-up excludes zero {times}."
+
+
+def finding(summary: Summary, protocol: Protocol) -> str:
+    """Return what was found on one benchmark, with intervals, n and no more than that."""
+    if summary.leader is None:
+        return "no run had an incumbent."
+    places, leader = decimals(summary), summary.outcome(summary.leader)
+    unit = f" {regret_unit(summary.metric)}".rstrip()
+    rank = "the lowest mean regret" if summary.runner_up else "a mean regret"
+    text = (
+        f"{leader.strategy} has {rank} after {budget(protocol)}: "
+        f"{estimate(leader.regret, places)}{unit} (n\u00a0=\u00a0{leader.n:,}\u00a0run{'s' * (leader.n != 1)})."
+    )
+    if summary.runner_up is None:
+        return text
+    text += " " + _against(summary, summary.runner_up)
+    if summary.random == leader.strategy:
+        return f"{text} So no strategy did better on average than random search."
+    if summary.random is None:
+        return f"{text} Random search was not part of the comparison."
+    if summary.random != summary.runner_up and summary.outcome(summary.random).n:
+        text += " " + _against(summary, summary.random)
+    return text
+
+
+def _against(summary: Summary, other: str) -> str:
+    """Return how far ``other`` is behind the leader, and whether these runs tell them apart."""
+    behind = summary.outcome(other).behind
+    who = "random search" if other == summary.random else other
+    name = f"The runner-up, {who}," if other == summary.runner_up else "Random search"
+    text = f"{name} is {estimate(behind, decimals(summary))} behind"
+    if not behind.has_interval:
+        return f"{text}."
+    if behind.excludes_zero:
+        return f"{text}; the interval excludes zero."
+    return f"{text}; the interval includes zero: these runs do not separate the two."
+
+
+def warning(runs: int) -> str:
+    """Return what to be careful about with so few runs, or nothing."""
+    if runs < MIN_RUNS:
+        many = f"Each strategy ran {runs} time{'s' * (runs != 1)} only"
+        return (
+            f"{many}: too few for intervals, so none are given and nothing is marked as best. The "
+            f"order of the strategies may well be chance. Use {FEW_RUNS} runs or more."
+        )
+    if runs < FEW_RUNS:
+        return (
+            f"Each strategy ran {runs} times only. Bootstrap intervals from fewer than {FEW_RUNS} runs "
+            "tend to be too short, and the order of the strategies may change with more runs."
+        )
+    return ""

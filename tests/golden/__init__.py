@@ -1,0 +1,1 @@
+"""The first evaluations of every shipped strategy, kept as text."""

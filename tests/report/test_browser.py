@@ -1,0 +1,167 @@
+"""The page in a real browser: no errors, no requests, no overflow, both colour schemes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasbench_tab.report.page import write_report
+
+from .conftest import ODD_LABEL, Compared, early
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(
+    BROWSER is None or DRIVER is None,
+    reason="needs chromium and chromedriver on the PATH",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless browser that finds no host and records what it asks for."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--disable-dev-shm-usage",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+    ):
+        options.add_argument(argument)
+    options.binary_location = str(BROWSER)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def written(compared: Compared) -> Path:
+    return write_report(
+        compared(
+            ["random", early(ODD_LABEL), "evolution(population=5)"], ("small", "small-errors")
+        ).directory
+    )
+
+
+def opened(browser: Any, page: Path, *, scheme: str = "light", width: int = 1200) -> None:
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    browser.get(page.as_uri())
+
+
+def requests(browser: Any) -> list[str]:
+    messages = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
+    return [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+
+
+def test_no_error_and_no_request(browser: Any, written: Path) -> None:
+    alone = written.parent.parent / "alone.html"  # nothing lies beside it
+    alone.write_bytes(written.read_bytes())
+    opened(browser, alone)
+    assert browser.get_log("browser") == []
+    asked = [url for url in requests(browser) if not url.startswith("data:")]
+    assert asked == [alone.as_uri()]
+    assert browser.execute_script("return document.compatMode") == "CSS1Compat"
+    assert ODD_LABEL in browser.execute_script("return document.body.innerText")
+    assert browser.execute_script("return document.querySelectorAll('b').length") == 0
+
+
+@pytest.mark.parametrize("width", [390, 600, 768, 1024, 1200])
+def test_nothing_is_wider_than_the_page(browser: Any, written: Path, width: int) -> None:
+    opened(browser, written, width=width)
+    assert browser.execute_script("return document.documentElement.scrollWidth") == width
+    wide = browser.execute_script(
+        "return [...document.querySelectorAll('table, figure, svg, pre, td, th, p, dd')]"
+        ".filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert wide == []
+
+
+def colours(browser: Any, selector: str, style: str) -> set[str]:
+    found = browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].map(e => getComputedStyle(e)[arguments[1]])",
+        selector,
+        style,
+    )
+    return set(found)
+
+
+def lightness(colour: str) -> float:
+    red, green, blue = map(float, re.findall(r"[\d.]+", colour)[:3])
+    return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
+
+
+def test_both_colour_schemes_reach_into_the_drawings(browser: Any, written: Path) -> None:
+    for scheme in ("light", "dark"):
+        opened(browser, written, scheme=scheme)
+        dark = scheme == "dark"
+        (ground,) = colours(browser, "body", "backgroundColor")
+        assert (lightness(ground) < 0.2) == dark
+        for selector, style in (
+            ("svg.chart text", "fill"),
+            ("svg.chart .mark-line path", "stroke"),
+            ("svg.chart .role-legend-symbol path", "fill"),
+            ("svg.nb-cell text", "fill"),
+            ("svg.nb-cell .nb-box", "stroke"),
+            (".swatch path:last-child", "fill"),
+        ):
+            found = colours(browser, selector, style)
+            assert found, selector
+            for colour in found:  # light on dark, dark on light
+                assert abs(lightness(colour) - lightness(ground)) > 0.3, (scheme, selector, colour)
+        for colour in colours(browser, "svg.nb-cell .nb-box", "fill"):
+            assert (lightness(colour) < 0.35) == dark
+
+
+def test_labels_of_a_chart_do_not_overlap(browser: Any, written: Path) -> None:
+    for width in (390, 1200):
+        opened(browser, written, width=width)
+        overlaps = browser.execute_script(
+            """
+            const clashes = [];
+            for (const chart of document.querySelectorAll('svg.chart')) {
+              const boxes = [...chart.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
+              boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
+                if (p.left < q.right && q.left < p.right && p.top + 2 < q.bottom && q.top + 2 < p.bottom)
+                  clashes.push([a, b]);
+              }));
+            }
+            return clashes;
+            """
+        )
+        assert overlaps == []
+
+
+def test_it_prints(browser: Any, written: Path) -> None:
+    opened(browser, written, scheme="dark")
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+    assert len(printed["data"]) > 10_000
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "dark"}]},
+    )
+    (ground,) = colours(browser, "body", "backgroundColor")
+    assert lightness(ground) > 0.99  # paper is white, whatever the screen

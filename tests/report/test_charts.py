@@ -1,0 +1,140 @@
+"""Charts: what is in them, that they line up, and that they can stand in one page."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from nasbench_tab.report.charts import chart_svg, inline, pdf, styles, swatch
+from nasbench_tab.report.curves import EXACT, Curve, Panel
+
+from .conftest import ODD_LABEL
+
+X = np.geomspace(1, 100, 30)
+
+
+def panel(
+    *labels: str, scale: float = 10.0, exact: bool = True, axis: str = "evaluations"
+) -> Panel:
+    curves = [
+        Curve(label, X, scale * (i + 1) / X, scale * (i + 0.8) / X, scale * (i + 1.3) / X)
+        for i, label in enumerate(labels)
+    ]
+    reference = Curve(EXACT, X, scale / np.sqrt(X)) if exact else None
+    return Panel(axis, curves, reference, "")  # type: ignore[arg-type]
+
+
+def svg(shown: Panel, unit: str = "points") -> str:
+    return chart_svg(shown, "title", unit, styles([curve.label for curve in shown.curves]))
+
+
+def texts(document: str) -> list[str]:
+    root = ET.fromstring(document)  # noqa: S314 - our own text
+    return [text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_chart_names_everything_once() -> None:
+    found = texts(svg(panel("one", "two")))
+    for text in ("title", "Evaluations", "Mean regret (points)", "one", "two", EXACT):
+        assert found.count(text) == 1
+    assert [text for text in found if text in ("1", "10", "100")]
+
+
+def test_styles_differ_and_do_not_depend_on_what_comes_later() -> None:
+    labels = [f"s{i}" for i in range(40)]
+    found = styles(labels)
+    assert len({(style.colour, style.shape) for style in found.values()}) == 40
+    assert styles(labels[:3]) == {label: found[label] for label in labels[:3]}
+
+
+def test_charts_side_by_side_line_up() -> None:
+    documents = [
+        svg(panel("one", "two")),
+        svg(panel("one", "two", scale=1.0, exact=False, axis="seconds"), unit=""),
+    ]
+    places = []
+    for document in documents:
+        box = re.search(r'viewBox="([-\d.]+) ([-\d.]+) ([\d.]+)', document)
+        plot = re.search(r"translate\(([\d.]+),([\d.]+)\)", document)
+        assert box is not None
+        assert plot is not None
+        x, y, width = map(float, box.groups())
+        places.append((float(plot[1]) - x, float(plot[2]) - y, width))
+    assert places[0] == places[1]
+
+
+def test_inline_charts_have_no_ids_and_no_size() -> None:
+    document = inline(svg(panel("one", "two")), "what it shows")
+    assert document.startswith('<svg class="chart" role="img" aria-label="what it shows" viewBox=')
+    assert not re.search(r"\bid=|url\(|xmlns|href", document)
+    assert 'fill="white"' not in document
+    ET.fromstring(document)  # noqa: S314 - our own text
+
+
+def test_labels_are_escaped() -> None:
+    document = svg(panel(ODD_LABEL))
+    assert ODD_LABEL in texts(document)
+    assert "<b>" not in document
+
+
+def test_dashed_reference_and_bands() -> None:
+    document = svg(panel("one", "two"))
+    assert document.count('stroke-dasharray="5,4"') == 1
+    assert document.count('fill-opacity="0.16"') == 2
+    without = Panel("evaluations", [Curve("one", X, 1 / X)], None, "")
+    assert 'fill-opacity="0.16"' not in svg(without)
+
+
+def test_a_line_ends_where_the_regret_is_zero() -> None:
+    mean = np.where(X < 20, 10 / X, 0.0)
+    shown = Panel("evaluations", [Curve("one", X, mean, mean * 0.5, mean * 2)], None, "")
+    document = svg(shown)
+    assert not re.search("NaN|Infinity", document)
+    path = re.search(r'<path d="([^"]+)" stroke="#0072b2"', document)
+    assert path is not None
+    assert len(re.findall("[ML]", path[1])) == int((X < 20).sum())
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [np.zeros(30), np.full(30, 2.0), np.linspace(3, 2, 30), np.full(30, 1e-9)],
+    ids=["all zero", "constant", "less than a factor of five", "tiny"],
+)
+def test_unusual_curves_have_axes(mean: np.ndarray) -> None:
+    document = svg(Panel("evaluations", [Curve("one", X, mean, mean, mean)], None, ""))
+    assert not re.search("NaN|Infinity|undefined", document)
+    assert len(texts(document)) >= 6
+
+
+def test_one_point() -> None:
+    point = np.array([1.0])
+    document = svg(Panel("evaluations", [Curve("one", point, point)], None, ""))
+    assert not re.search("NaN|Infinity", document)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit"),
+    [(1.0, "seconds"), (60.0, "minutes"), (3600.0, "hours"), (86400.0, "days")],
+)
+def test_time_is_shown_in_the_unit_that_fits(seconds: float, unit: str) -> None:
+    curve = Curve("one", X * seconds, 1 / X)
+    assert f"Simulated time ({unit})" in texts(svg(Panel("seconds", [curve], None, "")))
+
+
+def test_pdfs_are_the_same_every_time() -> None:
+    document = svg(panel("one", "two"))
+    first = pdf(document)
+    assert first.startswith(b"%PDF")
+    assert {pdf(document) for _ in range(4)} == {first}
+    assert svg(panel("one", "two")) == document
+
+
+def test_swatches_match_the_charts() -> None:
+    for style in styles([f"s{i}" for i in range(12)]).values():
+        piece = swatch(style)
+        assert style.colour in piece
+        assert ("dasharray" in piece) == style.dashed
+        ET.fromstring(piece)  # noqa: S314 - our own text

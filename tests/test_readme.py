@@ -1,0 +1,62 @@
+"""Everything that the README and the examples tell people to type is typed here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder with the examples in it, made the current one."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_there_is_something_to_test() -> None:
+    assert len(PYTHON) >= 3
+    assert len(CONSOLE) >= 3
+
+
+def test_python_blocks_run_in_order(project: Path) -> None:
+    names: dict[str, object] = {}
+    for block in PYTHON:
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102
+    assert (project / "out/second/report/index.html").is_file()
+
+
+def test_console_blocks_run_and_print_what_they_show(project: Path) -> None:
+    for block in CONSOLE:
+        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+            words = shlex.split(command)
+            assert words[0] == "nasbench-tab"
+            call = [sys.executable, "-m", "nasbench_tab.cli", *words[1:]]
+            done = subprocess.run(call, cwd=project, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
+            assert not shown or done.stdout == shown, command
+
+
+def test_paths_named_in_the_readme_exist() -> None:
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("name", ["Annealing", "neighbor_of_best"])
+def test_example_strategies_keep_the_contract(
+    name: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nasbench_tab.testing import check_strategy
+
+    monkeypatch.syspath_prepend(str(project))
+    check_strategy(f"examples.own_strategy:{name}")
