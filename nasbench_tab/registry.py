@@ -61,7 +61,7 @@ def load(name: str, *, training: str | None = None) -> TableBenchmark:
     """
     folder = table_folder(name)
     manifest = read_manifest(folder)
-    table = read_table(folder, manifest)
+    table = read_table(folder, manifest)._replace(name=name)
     return TableBenchmark(table, load_space(table.space), manifest["hash"], training, manifest)
 
 
@@ -82,8 +82,7 @@ def table_folder(name: str) -> Path:
     plugins = _entry_points("nasbench_tab.tables")
     if name not in plugins:
         raise unknown_name("benchmark", name, benchmark_names())
-    target = _loaded(plugins[name])
-    return Path(target() if callable(target) else target)
+    return Path(_loaded(plugins[name], call=True))
 
 
 def space_names() -> list[str]:
@@ -98,7 +97,7 @@ def load_space(name: str) -> Space:
     Raises:
         UnknownNameError: No such space; the nearest names are offered.
     """
-    space: Space = _resolve("space", name, _SPACES, "nasbench_tab.spaces")()
+    space: Space = _resolve("space", name, _SPACES, "nasbench_tab.spaces", call=True)
     return space
 
 
@@ -144,19 +143,24 @@ def load_strategy(name: str) -> Callable[..., Any]:
     return own
 
 
-def _resolve(kind: str, name: str, shipped: dict[str, str], group: str) -> Any:
+def _resolve(
+    kind: str, name: str, shipped: dict[str, str], group: str, *, call: bool = False
+) -> Any:
     if name in shipped:
         module, _, attribute = shipped[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        target = getattr(importlib.import_module(module), attribute)
+        return target() if call else target
     plugins = _entry_points(group)
     if name not in plugins:
         raise unknown_name(kind, name, [*shipped, *plugins])
-    return _loaded(plugins[name])
+    return _loaded(plugins[name], call=call)
 
 
-def _loaded(plugin: EntryPoint) -> Any:
+def _loaded(plugin: EntryPoint, *, call: bool) -> Any:
+    """Return what a plug-in names, called if it is a factory."""
     try:
-        return plugin.load()
+        target = plugin.load()
+        return target() if call and callable(target) else target
     except Exception as err:
         raise NasbenchTabError(
             f"The plug-in {plugin.name!r} ({plugin.value}) cannot be loaded: "
@@ -167,12 +171,14 @@ def _loaded(plugin: EntryPoint) -> Any:
 def _entry_points(group: str) -> dict[str, EntryPoint]:
     from importlib import metadata  # here, since shipped names do not need it
 
-    shipped = {"nasbench_tab.spaces": _SPACES, "nasbench_tab.strategies": _STRATEGIES}.get(
-        group, {}
-    )
+    taken: dict[str, set[str]] = {
+        "nasbench_tab.spaces": {*_SPACES},
+        "nasbench_tab.strategies": {*_STRATEGIES},
+        "nasbench_tab.tables": {*paths.artefacts("data")},
+    }
     found: dict[str, EntryPoint] = {}
     for plugin in metadata.entry_points(group=group):
-        if plugin.name in shipped or plugin.name in found:
+        if plugin.name in taken[group] or plugin.name in found:
             warnings.warn(
                 f"The plug-in {plugin.name!r} ({plugin.value}) is ignored: its name is taken.",
                 stacklevel=3,

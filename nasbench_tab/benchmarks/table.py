@@ -3,7 +3,7 @@
 >>> import nasbench_tab as nbt
 >>> bench = nbt.load("nb201-cifar10")
 >>> bench.query("|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|")
-91.606...
+90.769...
 """
 
 from __future__ import annotations
@@ -81,15 +81,15 @@ class TableBenchmark(Benchmark):
     ) -> float | NDArray[np.float64]:
         """Return one float for one architecture, a float64 array for many; see Benchmark.query."""
         # The way of nearly every call first: one known cell and a column that was used before.
+        if not (metric is None and epoch is None and seed is None):
+            metric, epoch, seed = self._plain(metric, epoch, seed)
         view = self._views.get((metric, epoch, seed))
         if view is None:
             view = self._view(metric, epoch, seed)
         kind = type(archs)
         row: int | None
         if kind is tuple or kind is str:
-            row = self._rows.get(archs)
-            if row is None:
-                row = self._one(archs)
+            row = self._found(archs)
         elif kind is int and 0 <= archs < self._n and self._table.by_index:  # type: ignore[operator]
             row = archs  # type: ignore[assignment]
         else:
@@ -117,9 +117,9 @@ class TableBenchmark(Benchmark):
         seed: int | None = None,
     ) -> Answer:
         """Return value, simulated seconds, source and seed spread; see Benchmark.lookup."""
-        row = self._rows.get(arch) if type(arch) is tuple or type(arch) is str else None
-        if row is None:
-            row = self._one(arch)
+        if not (metric is None and epoch is None and seed is None):
+            metric, epoch, seed = self._plain(metric, epoch, seed)
+        row = self._found(arch)
         columns = self._answers.get((metric, epoch, seed))
         if columns is None:
             columns = self._answer_columns(metric, epoch, seed)
@@ -130,11 +130,11 @@ class TableBenchmark(Benchmark):
 
     def seeds(self, arch: ArchitectureLike) -> tuple[int, ...]:
         """Return the training seeds of this architecture's full training; empty if unmeasured."""
-        row = self._rows.get(arch) if type(arch) is tuple or type(arch) is str else None
-        return self._seeds[self._one(arch) if row is None else row]
+        return self._seeds[self._found(arch)]
 
     def measured(self, seed: int | None = None) -> NDArray[np.uint8]:
         """Return all architectures with a full training (of this seed), ``(n, cell length)``."""
+        _, _, seed = self._plain(None, None, seed)
         present = np.isfinite(np.asarray(self._view(None, None, seed)))
         architectures = self._table.architectures
         return architectures if present.all() else architectures[present]
@@ -148,9 +148,8 @@ class TableBenchmark(Benchmark):
 
     @cached_property
     def _row_of_index(self) -> dict[int, int]:
-        return {
-            self.space.index(cell): row for cell, row in self._rows.items() if type(cell) is tuple
-        }
+        cells = map(tuple, self._table.architectures.tolist())
+        return {self.space.index(cell): row for row, cell in enumerate(cells)}
 
     @cached_property
     def _seeds(self) -> list[tuple[int, ...]]:
@@ -159,6 +158,31 @@ class TableBenchmark(Benchmark):
         ids = np.array(self._training.seeds)
         tuples = [tuple(ids[pattern].tolist()) for pattern in patterns]
         return [tuples[i] for i in which.ravel().tolist()]
+
+    def _plain(
+        self, metric: str | None, epoch: int | None, seed: int | None
+    ) -> tuple[str | None, int | None, int | None]:
+        """Return the arguments with Python's own integers, so that equal means the same.
+
+        Raises:
+            UnknownNameError: The metric is no name.
+            InvalidArgumentError: Epoch or seed is no integer.
+        """
+        if not (metric is None or isinstance(metric, str)):
+            raise unknown_name(f"metric of {self.name}", metric, self._columns)
+        if not (epoch is None or type(epoch) is int):
+            epoch = _integer("epoch", epoch)
+        if not (seed is None or type(seed) is int):
+            seed = _integer("seed", seed)
+        return metric, epoch, seed
+
+    def _found(self, arch: object) -> int:
+        """Return the row of one architecture; quick for a cell or string that is known."""
+        try:
+            row = self._rows.get(arch) if type(arch) is tuple or type(arch) is str else None
+        except TypeError:  # a tuple of something that has no hash
+            row = None
+        return self._one(arch) if row is None else row
 
     def _row(self, archs: object) -> int | None:
         """Return the row if ``archs`` is one architecture, None if it is many."""
@@ -264,8 +288,9 @@ class TableBenchmark(Benchmark):
         view = self._views.get(key)
         if view is None:
             values = self._values(metric, epoch)
+            place = None if seed is None else self._seed_column(seed)
             if values.ndim == 2:
-                values = _mean(values) if seed is None else values[:, self._seed_column(seed)]
+                values = _mean(values) if place is None else values[:, place]
             view = self._views[key] = np.ascontiguousarray(values, np.float64).data
         return view
 
@@ -302,11 +327,7 @@ class TableBenchmark(Benchmark):
         if epoch is None:
             return len(self.epochs) - 1
         try:
-            return self.epochs.index(operator.index(epoch))
-        except TypeError:
-            raise InvalidArgumentError(
-                f"epoch must be an integer or None, not {epoch!r}."
-            ) from None
+            return self.epochs.index(epoch)
         except ValueError:
             raise MissingValueError(
                 f"{self.name} has no values at epoch {epoch}. It has {_listing(self.epochs)} "
@@ -315,9 +336,7 @@ class TableBenchmark(Benchmark):
 
     def _seed_column(self, seed: int) -> int:
         try:
-            return self._training.seeds.index(operator.index(seed))
-        except TypeError:
-            raise InvalidArgumentError(f"seed must be an integer or None, not {seed!r}.") from None
+            return self._training.seeds.index(seed)
         except ValueError:
             raise MissingValueError(
                 f"{self.name} has no training seed {seed}. It has {_listing(self._training.seeds)}; "
@@ -340,6 +359,13 @@ class TableBenchmark(Benchmark):
 
 
 _NAN = float("nan")
+
+
+def _integer(name: str, value: object) -> int:
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidArgumentError(f"{name} must be an integer or None, not {value!r}.") from None
 
 
 def _constant(n: int, value: float) -> memoryview:

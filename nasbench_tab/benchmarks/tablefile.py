@@ -15,24 +15,26 @@ A *training* is one way of training (dataset, schedule, part of the data): NATS-
 ``train_seconds``, where there is one, is cumulative over the epochs.
 
 The content hash covers names, types, shapes, little-endian bytes and sorted attributes, not the
-bytes of the file, which depend on the HDF5 version.
+bytes of the file, which depend on the HDF5 version; the manifest names the SHA-256 of those too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.atomic import replacing, write_text
+from nasbench_tab.atomic import replacing
 from nasbench_tab.errors import TableError
-from nasbench_tab.records import Metric
+from nasbench_tab.records import Direction, Metric, Split
 
 __all__ = [
     "Column",
@@ -47,8 +49,17 @@ __all__ = [
 FORMAT = "nasbench_tab table"
 VERSION = 1
 EPOCHS_KINDS = ("curve", "separate trainings")
+_NAME = re.compile("[A-Za-z0-9_-]+")  # what TOML takes as a bare key
+_LABEL = re.compile("[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*")
+_RESERVED = {
+    *("name", "space", "hash", "file_sha256", "architectures", "default_training"),
+    *("trainings", "static"),
+}
 _LARGE = 4 * 2**20  # bytes of a dataset above which it is compressed, in chunks of that size
 SECONDS_KINDS = ("measured", "synthetic", "none")
+
+
+_Require = Callable[[object, str], None]
 
 
 class Column(NamedTuple):
@@ -108,12 +119,14 @@ def write_table(directory: Path, table: Table, about: dict[str, Any]) -> str:
         ResultsError: The files could not be written; nothing was changed.
     """
     _check(table, table.name)
-    with replacing(directory / "table.h5") as temporary:
-        with h5py.File(temporary, "w", track_order=False) as file:
-            _fill(file, table)
-        with h5py.File(temporary, "r") as file:
-            digest = content_hash(file)
-    write_text(directory / "manifest.toml", _manifest(table, about, digest))
+    image, digest = _image(table)
+    text = _manifest(table, about, digest, hashlib.sha256(image).hexdigest())
+    with (
+        replacing(directory / "manifest.toml") as manifest_file,
+        replacing(directory / "table.h5") as table_file,
+    ):
+        table_file.write_bytes(image)
+        manifest_file.write_text(text, encoding="utf-8", newline="\n")
     return digest
 
 
@@ -125,6 +138,10 @@ def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
     """
     path = directory / "table.h5"
     try:
+        # First the bytes, since damaged ones can crash the HDF5 library itself.
+        file_sha256 = manifest.get("file_sha256")
+        if file_sha256:
+            _agree(path, file_sha256, hashlib.sha256(path.read_bytes()).hexdigest())
         with h5py.File(path, "r") as file:
             contents = _contents(file)
         root = contents[""][0]
@@ -133,13 +150,7 @@ def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
                 f"{path} has format {root.get('format')!r} version {root.get('version')}; this "
                 f"release reads {FORMAT!r} up to version {VERSION}. Upgrade nasbench_tab."
             )
-        digest = _hash(contents)
-        if digest != manifest.get("hash"):
-            raise TableError(
-                f"{path} is not the table that its manifest describes: content hash "
-                f"{manifest.get('hash')} expected, {digest} got. The file or the manifest was "
-                "altered; get both again, or rebuild them with the table's prepare.py."
-            )
+        _agree(path, manifest.get("hash"), _hash(contents))
         table = _table(contents)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as err:
         raise TableError(
@@ -148,6 +159,15 @@ def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
         ) from err
     _check(table, str(path))
     return table
+
+
+def _agree(path: Path, expected: str | None, got: str) -> None:
+    if expected != got:
+        raise TableError(
+            f"{path} is not the table that its manifest describes: hash {expected} expected, {got} "
+            "got. The file or the manifest was altered, truncated or damaged; get both again, or "
+            "rebuild them with the table's prepare.py."
+        )
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -197,6 +217,17 @@ def _hash(contents: _Contents) -> str:
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _image(table: Table) -> tuple[bytes, str]:
+    """Return the bytes of the table's file and its content hash.
+
+    The file is made in memory: HDF5 does not survive a disk that is full.
+    """
+    with h5py.File("table", "w", driver="core", backing_store=False) as file:
+        _fill(file, table)
+        file.flush()
+        return file.id.get_file_image(), content_hash(file)
 
 
 def _fill(file: h5py.File, table: Table) -> None:
@@ -317,57 +348,92 @@ def _check(table: Table, where: str) -> None:
                 f"{where}: {problem}. Correct the recipe or log that makes this table."
             )
 
-    n = len(table.architectures)
+    cells = table.architectures
     require(
-        table.architectures.ndim == 2 and n, "architectures must be a non-empty (n, length) array"
+        cells.ndim == 2 and cells.size and cells.dtype == np.uint8,
+        "architectures must be a non-empty (n, length) array of uint8",
     )
-    require(table.default_training in table.trainings, f"no training {table.default_training!r}")
-    cells, length = table.architectures.tobytes(), table.architectures[0].nbytes
-    distinct = len({cells[i : i + length] for i in range(0, len(cells), length)})
+    n, flat, length = len(cells), cells.tobytes(), cells.shape[1]
+    distinct = len({flat[i : i + length] for i in range(0, len(flat), length)})
     require(distinct == n, f"{n - distinct} architectures stand in the table twice")
+    require(table.default_training in table.trainings, f"no training {table.default_training!r}")
+    _check_words(table, require)
     for name, column in table.static.items():
-        require(
-            column.values.shape == (n,), f"static {name!r} must have one value per architecture"
-        )
+        _check_column(name, column, (n,), f"static {name!r}", require)
     for label, training in table.trainings.items():
         here = f"training {label!r}"
-        require(
-            training.epochs_kind in EPOCHS_KINDS, f"{here}: epochs_kind {training.epochs_kind!r}"
-        )
-        require(
-            training.seconds_kind in SECONDS_KINDS,
-            f"{here}: seconds_kind {training.seconds_kind!r}",
-        )
-        require(
-            len(set(training.seeds)) == len(training.seeds) > 0, f"{here}: seeds must be distinct"
-        )
-        epochs = training.epochs
-        require(epochs and epochs[0] >= 1, f"{here}: epochs are 1-based")
-        require(list(epochs) == sorted(set(epochs)), f"{here}: epochs must ascend")
-        has_seconds = "train_seconds" in training.columns
-        require(
-            has_seconds == (training.seconds_kind != "none"), f"{here}: train_seconds and its kind"
-        )
-        objective = training.columns.get(training.objective)
-        split = None if objective is None else objective.metric.split
-        require(split, f"{here}: no metric {training.objective!r} for the objective")
-        require(
-            split == "valid", f"{here}: the objective is measured on the {split} split, not valid"
-        )
-        shape = (n, len(training.seeds), len(epochs))
+        require(_LABEL.fullmatch(label), f"{here}: a training's name must match {_LABEL.pattern}")
+        _check_training(training, here, require)
+        shape = (n, len(training.seeds), len(training.epochs))
         for name, column in training.columns.items():
-            values = column.values
-            require(
-                values.shape == shape, f"{here}: {name!r} has shape {values.shape}, not {shape}"
-            )
-            require(values.dtype.kind == "f", f"{here}: {name!r} must hold floats")
-            lower, upper = column.metric.lower, column.metric.upper
-            outside = (values < lower) | (values > upper)
-            require(not outside.any(), f"{here}: {name!r} leaves its bounds {lower} to {upper}")
+            require(name not in table.static, f"{here}: {name!r} is a static metric as well")
+            _check_column(name, column, shape, f"{here}: {name!r}", require)
         _check_splits(training, here, require)
+        seconds = training.columns.get("train_seconds")
+        if seconds is not None and training.epochs_kind == "curve":
+            falls = np.diff(seconds.values, axis=2) < 0
+            require(not falls.any(), f"{here}: train_seconds of a curve must not fall")
 
 
-def _check_splits(training: Training, here: str, require: Any) -> None:
+def _check_training(training: Training, here: str, require: _Require) -> None:
+    require(training.epochs_kind in EPOCHS_KINDS, f"{here}: epochs_kind {training.epochs_kind!r}")
+    require(
+        training.seconds_kind in SECONDS_KINDS, f"{here}: seconds_kind {training.seconds_kind!r}"
+    )
+    seeds, epochs = training.seeds, training.epochs
+    require(len(set(seeds)) == len(seeds) > 0, f"{here}: seeds must be distinct")
+    require(epochs and epochs[0] >= 1, f"{here}: epochs are 1-based")
+    require(list(epochs) == sorted(set(epochs)), f"{here}: epochs must ascend")
+    has_seconds = "train_seconds" in training.columns
+    require(has_seconds == (training.seconds_kind != "none"), f"{here}: train_seconds and its kind")
+    objective = training.columns.get(training.objective)
+    split = None if objective is None else objective.metric.split
+    require(split, f"{here}: no metric {training.objective!r} for the objective")
+    require(split == "valid", f"{here}: the objective is measured on the {split} split, not valid")
+
+
+def _check_column(
+    name: str, column: Column, shape: tuple[int, ...], here: str, require: _Require
+) -> None:
+    metric, values = column.metric, column.values
+    require(_NAME.fullmatch(name), f"{here}: a metric's name must match {_NAME.pattern}")
+    require(name == metric.name, f"{here}: its metric has another name, {metric.name!r}")
+    require(metric.split in get_args(Split), f"{here}: split {metric.split!r}")
+    require(metric.direction in get_args(Direction), f"{here}: direction {metric.direction!r}")
+    if len(shape) == 1:
+        require(values.shape == shape, f"{here} must have one value per architecture")
+    require(values.shape == shape, f"{here} has shape {values.shape}, not {shape}")
+    require(
+        values.dtype in (np.float32, np.float64), f"{here} must hold floats, float32 or float64"
+    )
+    require(not np.isinf(values).any(), f"{here} holds an infinite value")
+    outside = (values < metric.lower) | (values > metric.upper)
+    require(not outside.any(), f"{here} leaves its bounds {metric.lower} to {metric.upper}")
+
+
+def _check_words(table: Table, require: _Require) -> None:
+    columns = dict(table.static)
+    words = {"name": table.name, "space": table.space}
+    for label, training in table.trainings.items():
+        columns |= training.columns
+        words |= {
+            f"dataset of {label!r}": training.dataset,
+            f"training {label!r}": training.objective,
+        }
+    for name, column in columns.items():
+        words |= {f"note of {name!r}": column.note, f"unit of {name!r}": column.metric.unit}
+    for what, text in words.items():
+        require(_is_text(text), f"{what} holds a character that the file cannot hold")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        return "\0" not in text and bool(text.encode() or True)
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_splits(training: Training, here: str, require: _Require) -> None:
     columns = training.columns
     for name, column in columns.items():
         if column.metric.split != "valid":
@@ -381,15 +447,25 @@ def _check_splits(training: Training, here: str, require: Any) -> None:
             )
 
 
-def _manifest(table: Table, about: dict[str, Any], digest: str) -> str:
-    def line(key: str, value: Any) -> str:  # a JSON string, number or list is a TOML value as well
-        return f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+def _manifest(table: Table, about: dict[str, Any], digest: str, file_sha256: str) -> str:
+    def line(key: str, value: Any) -> str:
+        # A JSON string, number or list is a TOML value as well, but for DEL.
+        return f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
 
-    text = line("name", table.name) + line("space", table.space) + line("hash", digest)
-    text += "".join(line(key, value) for key, value in about.items())
+    try:
+        text = "".join(line(key, value) for key, value in about.items())
+        plain = tomllib.loads(text) == about and not about.keys() & _RESERVED
+    except (TypeError, ValueError) as err:
+        raise TableError(f"{table.name}: the manifest cannot hold {about!r} ({err}).") from err
+    if not plain or not _is_text(text):
+        raise TableError(
+            f"{table.name}: the manifest cannot hold {about!r}. Expected words, numbers and lists "
+            f"under plain names other than {', '.join(sorted(_RESERVED))}."
+        )
+    text = line("name", table.name) + line("space", table.space) + line("hash", digest) + text
+    text += line("file_sha256", file_sha256)
     text += line("architectures", len(table.architectures))
     text += line("default_training", table.default_training)
-    groups = {f"trainings.{json.dumps(label)}": t.columns for label, t in table.trainings.items()}
     for label, training in table.trainings.items():
         measured = np.isfinite(training.columns[training.objective].values[:, :, -1])
         text += f"\n[trainings.{json.dumps(label)}]\n"
@@ -398,9 +474,8 @@ def _manifest(table: Table, about: dict[str, Any], digest: str) -> str:
         text += line("train_seconds", training.seconds_kind)
         text += line("seeds", list(training.seeds))
         text += line("trainings_per_seed", measured.sum(axis=0).tolist())
-    groups["static"] = table.static
-    for group, columns in groups.items():
-        prefix = group if group == "static" else f"{group}.metrics"
+    groups = {f"trainings.{json.dumps(k)}.metrics": t.columns for k, t in table.trainings.items()}
+    for prefix, columns in {**groups, "static": table.static}.items():
         for name, column in sorted(columns.items()):
             metric = column.metric
             text += (

@@ -76,6 +76,7 @@ DATASETS = {
 }
 
 _TRAINING = "200-epochs"
+_KEYS = ("val_acc", "train_time", "latency", "model_size")
 
 
 def prepare(name: str, directory: Path) -> str:
@@ -102,16 +103,20 @@ def build(name: str, records: dict[str, dict[str, list[float]]]) -> Table:
     """
     source = DATASETS[name]
     space = NasBench201()
-    cells = [space.unindex(index) for index in range(len(records))]
+    cells = [space.unindex(index) for index in range(space.size or 0)]
+    if len(records) > len(cells):
+        raise TableError(f"{source.member}: {len(records)} cells; {len(cells)} expected.")
     shape = (len(cells), len(SEEDS), 1)
     accuracy, seconds, recorded = (np.full(shape, np.nan) for _ in range(3))
     latency, size = np.empty(len(cells)), np.empty(len(cells))
     for row, cell in enumerate(cells):
         record = records.get("".join(map(str, cell)))
-        n = len(record["val_acc"]) if record else 0
-        if record is None or n not in (2, 3):
+        counts = {len(record.get(key, ())) for key in _KEYS} if record else {0}
+        n = max(counts)
+        if record is None or len(counts) > 1 or n not in (2, 3):
             raise TableError(
-                f"{source.member}: cell {cell} has {n} trainings; two or three expected."
+                f"{source.member}: cell {cell} has {' or '.join(map(str, sorted(counts)))} trainings; "
+                "two or three expected."
             )
         columns = slice(0, 3) if n == 3 else slice(3, 5)
         accuracy[row, columns, 0] = record["val_acc"]

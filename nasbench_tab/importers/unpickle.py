@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from nasbench_tab.errors import UnsafePickleError
 
 __all__ = ["NUMPY_SCALARS", "load_plain", "read_plain"]
 
 
-def _numpy_scalars() -> dict[tuple[str, str], Any]:
-    import numpy as np
-    from numpy._core.multiarray import scalar
+class _NumberType:
+    """Stands in for numpy.dtype, whose state a pickle can forge to read foreign memory."""
 
-    # NumPy 2 moved its core; files written before name the old module.
-    return {
-        ("numpy.core.multiarray", "scalar"): scalar,
-        ("numpy._core.multiarray", "scalar"): scalar,
-        ("numpy", "dtype"): np.dtype,
-    }
+    def __init__(self, code: str, *_align_and_copy: bool) -> None:
+        if not re.fullmatch(r"b1|[iu][1248]|f[248]", code):
+            raise ValueError(f"{code!r} is not the type of a number")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, order, *rest = state
+        if version != 3 or order not in ("<", ">", "|") or rest != [None, None, None, -1, -1, 0]:
+            raise ValueError(f"{state!r} is not the state of a number's type")
+        self.dtype = self.dtype.newbyteorder(order)
 
 
-#: What a pickle of NumPy scalars needs; pass it as ``allow``.
-NUMPY_SCALARS: Mapping[tuple[str, str], Any] = _numpy_scalars()
+def _number(kind: _NumberType, data: bytes) -> np.generic:
+    (value,) = np.frombuffer(data, kind.dtype)
+    number: np.generic = value
+    return number
+
+
+#: What a pickle of NumPy numbers needs; pass it as ``allow``. Older files name the older module.
+NUMPY_SCALARS: Mapping[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "scalar"): _number,
+    ("numpy._core.multiarray", "scalar"): _number,
+    ("numpy", "dtype"): _NumberType,
+}
 
 
 class _PlainUnpickler(pickle.Unpickler):

@@ -5,7 +5,7 @@
 >>> out = tempfile.mkdtemp()
 >>> results = nbt.compare(["nb201-cifar10"], ["random", "evolution"], runs=10, budget=50, out=out)
 >>> results.frame().groupby("strategy")["valid_accuracy"].mean().round(1).to_dict()
-{'evolution': 91.0, 'random': 90.7}
+{'evolution': 91.0, 'random': 90.9}
 """
 
 from __future__ import annotations
@@ -88,6 +88,12 @@ def compare(
     if (budget is None) == (protocol is None):
         raise InvalidArgumentError("Give either budget (evaluations) or a protocol.")
     protocol = Protocol(evaluations=budget) if protocol is None else protocol
+    if (
+        isinstance(benchmarks, str)
+        or not isinstance(strategies, Sequence)
+        or isinstance(strategies, str)
+    ):
+        raise InvalidArgumentError("benchmarks and strategies must be lists of names.")
     if not benchmarks or not strategies:
         raise InvalidArgumentError("A comparison needs at least one benchmark and one strategy.")
     if not is_integer(runs) or runs < 1:
@@ -200,7 +206,9 @@ def _described(bench: Benchmark) -> dict[str, Any]:
 
 def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:
     """Make ``directory`` this experiment's own, or raise ResultsError and change nothing."""
-    occupied = directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
+    occupied = directory.exists()
+    if directory.is_dir():  # what a killed writer of the manifest left does not count
+        occupied = any(not path.match(".manifest.json.*.tmp") for path in directory.iterdir())
     if occupied and not (directory / "manifest.json").is_file():
         raise ResultsError(
             f"{directory} exists and holds something that is no comparison. Choose a new directory."

@@ -37,6 +37,9 @@ def random_search_curve(
         InvalidArgumentError: The law is not known for this protocol; the message says why.
     """
     check_protocol(protocol, bench)
+    counts = np.asarray(counts)
+    if counts.size and counts.min() < 1:
+        raise InvalidArgumentError(f"counts start at 1 evaluation; got {int(counts.min())}.")
     reasons = {
         "evaluations are ended by a budget in seconds": protocol.seconds is not None,
         "several workers change the order in which evaluations end": protocol.workers > 1,
@@ -51,7 +54,7 @@ def random_search_curve(
     final = bench.query(cells, metric)
     observed, which, weight = _atoms(bench, protocol, cells)
     score = observed if bench.objective.direction == "max" else -observed
-    return best_of_draws(score, final[which], weight, np.asarray(counts))
+    return best_of_draws(score, final[which], weight, counts)
 
 
 def _atoms(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,8 @@ def runs_frame(results: Results) -> pd.DataFrame:
     """Return one row per run.
 
     Columns: benchmark, strategy, run, evaluations, distinct (cells), free (proposals that cost
-    nothing), seconds (simulated), stop, architecture (the last incumbent), observed (its value as
+    nothing), seconds (simulated), stop, architecture (the last incumbent; missing, like its
+    values, where the run has none), observed (its value as
     the search saw it), the objective (its mean over training seeds), regret (to the best mean in
     the table), the test metrics where there are any, and cpu_seconds.
     """
@@ -51,11 +53,14 @@ def runs_frame(results: Results) -> pd.DataFrame:
         space = load_space(about["space"])
         for label in results.strategies:
             trials = results.trials(name, label)
-            last = run_incumbents(results, name, trials).which[:, -1]
+            found = run_incumbents(results, name, trials).which
+            last = found[:, -1] if found.shape[1] else np.full(len(found), -1)
             ends = np.cumsum(trials.lengths)
             distinct = distinct_cells(trials)
             for i, which in enumerate(last.tolist()):
-                value = float(trials.final[metric.name][which])
+                some = which >= 0  # an empty run has no incumbent
+                value = float(trials.final[metric.name][which]) if some else math.nan
+                cell = tuple(trials.architectures[which].tolist()) if some else None
                 row = {
                     "benchmark": name,
                     "strategy": label,
@@ -63,14 +68,17 @@ def runs_frame(results: Results) -> pd.DataFrame:
                     "evaluations": int(trials.lengths[i]),
                     "distinct": int(distinct[i]),
                     "free": int(trials.free[i]),
-                    "seconds": float(trials.seconds[ends[i] - 1]),
+                    "seconds": float(trials.seconds[ends[i] - 1])
+                    if trials.lengths[i]
+                    else math.nan,
                     "stop": str(trials.stop[i]),
-                    "architecture": space.format(tuple(trials.architectures[which].tolist())),
-                    "observed": float(trials.values[which]),
+                    "architecture": None if cell is None else space.format(cell),
+                    "observed": float(trials.values[which]) if some else math.nan,
                     metric.name: value,
                     "regret": metric.score(about["optimum"]) - metric.score(value),
                     "cpu_seconds": float(trials.cpu_seconds[i]),
                 }
-                row |= {test: float(trials.final[test][which]) for test in about["test_metrics"]}
+                for test in about["test_metrics"]:
+                    row[test] = float(trials.final[test][which]) if some else math.nan
                 rows.append(row)
     return pd.DataFrame(rows)

@@ -17,11 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from nasbench_tab.records import Architecture
-
 __all__ = ["SeedDraw", "run_generator", "seed_draw"]
 
-SeedDraw = Callable[[Architecture, int, int], int]
+SeedDraw = Callable[[bytes, int, int], int]
 
 
 def run_generator(
@@ -35,13 +33,16 @@ def run_generator(
 
 
 def seed_draw(seed: int, benchmark: str, run: int) -> SeedDraw:
-    """Return the function ``(cell, times asked before, n) -> 0 ... n - 1`` of one run."""
+    """Return the function ``(cell, times asked before, n) -> 0 ... n - 1`` of one run.
+
+    The cell is given as bytes.
+    """
     key = hashlib.sha256(json.dumps([int(seed), benchmark, int(run)]).encode()).digest()
     start = hashlib.blake2b(key=key, digest_size=8).copy
 
-    def draw(cell: Architecture, before: int, n: int) -> int:
+    def draw(cell: bytes, before: int, n: int) -> int:
         digest = start()
-        digest.update(bytes(cell) if not before else bytes(cell) + before.to_bytes(8, "little"))
+        digest.update(cell if not before else cell + before.to_bytes(8, "little"))
         return int.from_bytes(digest.digest(), "little") % n  # the bias is below n / 2**64
 
     return draw

@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -159,8 +160,15 @@ def load_results(directory: str | Path) -> Results:
     Raises:
         ResultsError: There is none, it is unfinished, or its manifest is damaged or too new.
     """
-    results = Results(Path(directory), read_manifest(Path(directory)))
-    missing = [path for path in results.shard_paths if not path.is_file()]
+    manifest = read_manifest(Path(directory))
+    try:
+        results = Results(Path(directory), manifest)
+        missing = [path for path in results.shard_paths if not path.is_file()]
+    except (KeyError, TypeError, ValueError) as err:
+        raise ResultsError(
+            f"{Path(directory) / 'manifest.json'} does not describe a comparison that this release "
+            f"knows ({type(err).__name__}: {err}). Run the comparison again."
+        ) from err
     if missing:
         raise ResultsError(
             f"{directory} is unfinished: {len(missing)} of {len(results.shard_paths)} blocks of runs "
@@ -179,13 +187,14 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         format_, version = manifest.get("format"), manifest.get("version", 0)
+        known = format_ == FORMAT and 0 <= version <= VERSION
     except FileNotFoundError as err:
         raise ResultsError(
             f"{directory} holds no comparison (no manifest.json). Make one with nasbench-tab compare."
         ) from err
-    except (OSError, ValueError, AttributeError) as err:
+    except (OSError, ValueError, TypeError, AttributeError) as err:
         raise ResultsError(f"{path} cannot be read ({err}). Run the comparison again.") from err
-    if format_ != FORMAT or version > VERSION:
+    if not known:
         raise ResultsError(
             f"{path} has format {format_!r} version {version}; this release reads {FORMAT!r} up to "
             f"version {VERSION}. Upgrade nasbench_tab."
@@ -201,7 +210,7 @@ def blocks(runs: int, block: int) -> list[tuple[int, int]]:
 def slug(strategy: str) -> str:
     """Return a strategy's folder name: its label where that is a safe file name."""
     safe = re.sub(r"[^A-Za-z0-9._=-]+", "_", strategy)
-    if safe == strategy and not safe.startswith("."):
+    if safe == strategy and not safe.startswith(".") and len(safe) <= 100:
         return safe
     return f"{safe[:60]}-{hashlib.sha256(strategy.encode()).hexdigest()[:8]}"
 
@@ -239,16 +248,42 @@ def read_shard(path: Path) -> Trials:
         ResultsError: The file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = dict(file)
         final = {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("final:")}
         trials = Trials(**arrays, final=final)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as err:
+        _check_shapes(trials)
+    except (
+        *(OSError, ValueError, TypeError, KeyError, AttributeError, EOFError),
+        *(NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    ) as err:
         raise ResultsError(
             f"{path} is missing or damaged ({err}). Run the same comparison with --resume "
             "(resume=True): it writes damaged blocks again."
         ) from err
     return trials
+
+
+def _check_shapes(trials: Trials) -> None:
+    n_runs, n = len(trials.runs), len(trials.values)
+    per_run: tuple[NDArray[Any], ...] = (
+        trials.lengths,
+        trials.free,
+        trials.stop,
+        trials.cpu_seconds,
+    )
+    per_trial: tuple[NDArray[Any], ...] = (
+        trials.architectures,
+        trials.epochs,
+        trials.seeds,
+        trials.seconds,
+    )
+    if not trials.final or any(len(array) != n_runs for array in per_run):
+        raise ValueError("its arrays do not belong together")
+    if any(len(array) != n for array in (*per_trial, *trials.final.values())):
+        raise ValueError("its arrays do not belong together")
+    if int(trials.lengths.sum()) != n:
+        raise ValueError("its runs do not add up to its evaluations")
 
 
 def protocol_of(fields: dict[str, Any]) -> Protocol:

@@ -15,14 +15,22 @@ import math
 import operator
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from nasbench_tab.benchmarks.base import Benchmark
-from nasbench_tab.errors import InvalidArgumentError, MissingValueError, StrategyError, unknown_name
+from nasbench_tab.errors import (
+    InvalidArchitectureError,
+    InvalidArgumentError,
+    MissingValueError,
+    NasbenchTabError,
+    StrategyError,
+    unknown_name,
+)
 from nasbench_tab.records import (
     MEAN_SEED,
     Answer,
@@ -82,19 +90,32 @@ def searcher(
     spec = strategy_spec(strategy)
     check_protocol(protocol, bench)
     problem = Problem(searched_space(bench, protocol), bench.objective, bench.epochs)
-    spec.start(problem, np.random.default_rng(0))  # a setting that cannot be is found out here
+    _started(spec, problem, np.random.default_rng(0))  # a setting that cannot be is found out here
     name, _, _ = spec.label.partition("(")
     answers: _Answers = {}
 
     def search(seed: int, run: int) -> Run:
+        for what, number in (("seed", seed), ("run", run)):
+            if not (is_integer(number) and number >= 0):
+                raise InvalidArgumentError(f"{what} must be an integer, 0 or more; got {number!r}.")
         begin = time.process_time()
-        started = spec.start(problem, run_generator(seed, bench.name, name, spec.settings, run))
+        generator = run_generator(seed, bench.name, name, spec.settings, run)
+        started = _started(spec, problem, generator)
         draw = seed_draw(seed, bench.name, run)
         evaluate = _evaluator(bench, protocol, draw, spec.label, answers)
         trials, free, stop = _simulate(started, spec.label, protocol, evaluate)
         return _record(bench, trials, free, stop, time.process_time() - begin)
 
     return search
+
+
+def _started(spec: StrategySpec, problem: Problem, rng: np.random.Generator) -> Strategy:
+    try:
+        return spec.start(problem, rng)
+    except NasbenchTabError:
+        raise
+    except Exception as err:
+        raise _failed(spec.label, "start", err) from err
 
 
 def searched_space(bench: Benchmark, protocol: Protocol) -> Space:
@@ -125,7 +146,7 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
         raise InvalidArgumentError(
             f"The budget in evaluations must be a positive integer; got {evaluations!r}."
         )
-    if seconds is not None and not 0 < seconds < math.inf:
+    if seconds is not None and not (_is_number(seconds) and 0 < seconds < math.inf):
         raise InvalidArgumentError(f"The budget in seconds must be positive; got {seconds!r}.")
     if seconds is not None and not bench.has_seconds:
         raise InvalidArgumentError(
@@ -147,15 +168,25 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
             f"{bench.name} holds separate trainings, not learning curves: a training there cannot be "
             "continued. Choose resume='restart'."
         )
-    for metric, limit in protocol.limits:
+    _check_limits(protocol.limits, bench)
+
+
+def _check_limits(limits: object, bench: Benchmark) -> None:
+    pairs = isinstance(limits, (tuple, list)) and all(
+        isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in limits
+    )
+    if not pairs:
+        raise InvalidArgumentError(f"limits must be pairs (metric, at most); got {limits!r}.")
+    for metric, limit in limits:  # type: ignore[attr-defined]
         if metric not in bench.metrics:
             raise unknown_name(f"metric of {bench.name}", metric, bench.metrics)
         if bench.metrics[metric].split != "none":
+            free = [name for name, known in bench.metrics.items() if known.split == "none"]
             raise InvalidArgumentError(
                 f"A limit on {metric!r} would show the strategy more than it may see; "
-                f"limits are for {', '.join(n for n, m in bench.metrics.items() if m.split == 'none')}."
+                f"limits are for {', '.join(free)}."
             )
-        if math.isnan(limit):
+        if not _is_number(limit) or math.isnan(limit):
             raise InvalidArgumentError(f"The limit on {metric!r} must be a number; got {limit!r}.")
 
 
@@ -169,6 +200,10 @@ _SWITCHES = {
 }
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def is_integer(value: object) -> bool:
     """Return whether ``value`` is a whole number, NumPy's too, and no bool."""
     try:
@@ -178,63 +213,102 @@ def is_integer(value: object) -> bool:
     return not isinstance(value, bool)
 
 
-# (cell, epoch) -> the seeds to draw from, and the answers so far. A benchmark is pure, so all runs
-# of a searcher share what was looked up.
-_Answers = dict[tuple[Architecture, int], tuple[tuple[int, ...], list[Answer | None]]]
-# What evaluating a proposal gives: the observation, the training seed behind it, the raw value.
-_Evaluated = tuple[Observation, int, float]
+_Key = tuple[Architecture, int]  # cell, epoch
+# The seeds to draw from, and the answers so far. A benchmark is pure, so all runs of a searcher
+# share what was looked up.
+_Answers = dict[_Key, tuple[tuple[int, ...], list[Answer | None]]]
+# What evaluating a proposal gives: the observation, the training seed behind it, the raw value and
+# the cell as bytes.
+_Evaluated = tuple[Observation, int, float, bytes]
 # What is kept of an evaluation: cell, epoch, training seed, raw value, end in simulated seconds.
-_Trial = tuple[Architecture, int, int, float, float]
+_Trial = tuple[bytes, int, int, float, float]
 
 
 def _simulate(
     strategy: Strategy, label: str, protocol: Protocol, evaluate: Callable[[Any], _Evaluated]
 ) -> tuple[list[_Trial], int, str]:
-    """Run until the budget is spent; return the trials, the number of free proposals and why it ended."""
-    ask, tell = strategy.ask, strategy.tell
+    """Run until the budget is spent; return trials, number of free proposals and why it ended."""
     limit = sys.maxsize if protocol.evaluations is None else protocol.evaluations
     budget = math.inf if protocol.seconds is None else protocol.seconds
     keep, patience = protocol.overshoot == "keep", protocol.patience
     idle, clock, started, free, stalled = protocol.workers, 0.0, 0, 0, 0
-    flight: list[tuple[float, int, Observation, int, float]] = []  # a heap: end, number, the rest
+    flight: list[tuple[float, int, Observation, int, float, bytes]] = []  # a heap: end, number, ...
+    later: dict[_Key, list[Observation]] = {}  # repeats of what is still in training
     trials: list[_Trial] = []
     stop = "budget"
     while True:
         while idle and started < limit and clock < budget:
             wanted = idle if started + idle <= limit else limit - started
-            proposals = ask(wanted)
+            proposals = _asked(strategy, label, wanted)
             if not proposals:
                 if not flight:
                     stop = "exhausted"
                 break
-            if len(proposals) > wanted:
-                raise StrategyError(
-                    f"Strategy {label!r} was asked for {wanted} proposals and gave {len(proposals)}."
-                )
             for proposal in proposals:
-                observation, seed, value = evaluate(proposal)
-                if observation.status == "ok":
+                observation, seed, value, code = evaluate(proposal)
+                status = observation.status
+                if status == "ok":
                     seconds = observation.seconds
-                    end = (
-                        clock + seconds if seconds > 0 else clock
-                    )  # NaN: no times in this benchmark
-                    heappush(flight, (end, started, observation, seed, value))
+                    end = clock + seconds if seconds > 0 else clock  # NaN: there are no times
+                    heappush(flight, (end, started, observation, seed, value, code))
                     idle -= 1
                     started += 1
-                    stalled = 0
+                    # Trainings that take no time never spend a budget of seconds alone.
+                    stalled = 0 if end > clock or limit < sys.maxsize else stalled + 1
+                    continue
+                free += 1
+                stalled += 1
+                if status == "repeat" and any(
+                    o.architecture == observation.architecture and o.epoch == observation.epoch
+                    for _, _, o, _, _, _ in flight
+                ):
+                    key = (observation.architecture, observation.epoch)
+                    later.setdefault(key, []).append(observation)
                 else:
-                    free += 1
-                    stalled += 1
-                    tell([observation])
+                    _tell(strategy, label, [observation])
             if stalled >= patience:
                 stop, limit = "stalled", started  # what is in flight still comes in
         if not flight:
             return trials, free, stop
-        clock, _, observation, seed, value = heappop(flight)
+        clock, _, observation, seed, value, code = heappop(flight)
         idle += 1
         if clock <= budget or keep:
-            trials.append((observation.architecture, observation.epoch, seed, value, clock))
-            tell([observation])
+            trials.append((code, observation.epoch, seed, value, clock))
+            told = [observation]
+            if later:
+                told += later.pop((observation.architecture, observation.epoch), [])
+            _tell(strategy, label, told)
+
+
+def _asked(strategy: Strategy, label: str, n: int) -> Sequence[Any]:
+    try:
+        proposals = strategy.ask(n)
+    except NasbenchTabError:
+        raise
+    except Exception as err:
+        raise _failed(label, "ask", err) from err
+    if proposals is None:
+        return ()
+    if not isinstance(proposals, (list, tuple)):
+        raise StrategyError(f"Strategy {label!r} must give a list of proposals; got {proposals!r}.")
+    if len(proposals) > n:
+        raise StrategyError(
+            f"Strategy {label!r} was asked for {n} proposals and gave {len(proposals)}."
+        )
+    return proposals
+
+
+def _tell(strategy: Strategy, label: str, observations: list[Observation]) -> None:
+    try:
+        strategy.tell(observations)
+    except NasbenchTabError:
+        raise
+    except Exception as err:
+        raise _failed(label, "tell", err) from err
+
+
+def _failed(label: str, where: str, err: Exception) -> StrategyError:
+    return StrategyError(f"Strategy '{label}' failed in {where}: {type(err).__name__}: {err}")
 
 
 def _evaluator(
@@ -242,13 +316,10 @@ def _evaluator(
 ) -> Callable[[Any], _Evaluated]:
     """Return the function that answers a run's proposals; it remembers what was asked before."""
     full, maximize = bench.epochs[-1], bench.objective.direction == "max"
-    limits, reuse, resume = (
-        protocol.limits,
-        protocol.repeats == "reuse",
-        protocol.resume == "continue",
-    )
-    asked: dict[tuple[Architecture, int], int] = {}  # how often a cell was trained to an epoch
-    first: dict[tuple[Architecture, int], Observation] = {}
+    limits = protocol.limits
+    reuse, resume = protocol.repeats == "reuse", protocol.resume == "continue"
+    asked: dict[_Key, int] = {}  # how often a cell was trained to an epoch
+    first: dict[_Key, Observation] = {}
     paid: dict[tuple[Architecture, int], tuple[int, float]] = {}  # (cell, seed) -> epoch, seconds
 
     def evaluate(proposal: Any) -> _Evaluated:
@@ -260,22 +331,20 @@ def _evaluator(
             ) from err
         key = (cell, full if epoch is None else epoch)
         try:
-            before = asked.get(key, 0)
-            known = answers.get(key)
-        except TypeError as err:
-            raise StrategyError(
-                f"Strategy {label!r} proposed {cell!r}, which is no tuple."
-            ) from err
-        if before and reuse:
-            return first[key]._replace(status="repeat", seconds=0.0), MEAN_SEED, math.nan
-        if limits and any(not bench.query(cell, name) <= most for name, most in limits):
-            return Observation(*key, -math.inf, 0.0, "infeasible"), MEAN_SEED, math.nan
-        asked[key] = before + 1
+            code = bytes(cell)
+            before, known = asked.get(key, 0), answers.get(key)
+        except (TypeError, ValueError) as err:
+            raise _malformed(bench, label, cell, epoch) from err
         if known is None:
-            seeds = _seeds(bench, protocol, cell, label)
-            known = answers[key] = (seeds, [None] * len(seeds))
+            known = answers[key] = _possible(bench, protocol, key, label)
+        if before and reuse:
+            return first[key]._replace(status="repeat", seconds=0.0), MEAN_SEED, math.nan, code
+        if limits and any(not bench.query(cell, name) <= most for name, most in limits):
+            infeasible = Observation(*key, -math.inf, 0.0, "infeasible")
+            return infeasible, MEAN_SEED, math.nan, code
+        asked[key] = before + 1
         seeds, found = known
-        which = 0 if len(seeds) == 1 else draw(cell, before, len(seeds))
+        which = 0 if len(seeds) == 1 else draw(code, before, len(seeds))
         seed, answer = seeds[which], found[which]
         if answer is None:
             asked_seed = None if seed == MEAN_SEED else seed
@@ -289,9 +358,32 @@ def _evaluator(
         observation = Observation(*key, value if maximize else -value, seconds)
         if reuse:
             first[key] = observation
-        return observation, seed, value
+        return observation, seed, value, code
 
     return evaluate
+
+
+def _malformed(bench: Benchmark, label: str, cell: Any, epoch: Any) -> StrategyError:
+    if not isinstance(cell, tuple):
+        return StrategyError(f"Strategy {label!r} proposed {cell!r}, which is no tuple.")
+    try:
+        bench.space.check(cell)
+    except InvalidArchitectureError as err:
+        return StrategyError(f"Strategy {label!r}: {err}")
+    if all(isinstance(op, (int, np.integer)) for op in cell):
+        return StrategyError(f"Strategy {label!r} proposed epoch {epoch!r}, which is no integer.")
+    return StrategyError(f"Strategy {label!r} proposed {cell!r}; its numbers must be integers.")
+
+
+def _possible(
+    bench: Benchmark, protocol: Protocol, key: _Key, label: str
+) -> tuple[tuple[int, ...], list[Answer | None]]:
+    """Check a proposal that comes for the first time; return its seeds and room for the answers."""
+    cell, epoch = key
+    if not isinstance(cell, tuple) or not bench.space.contains(cell):
+        raise _malformed(bench, label, cell, epoch)
+    seeds = _seeds(bench, protocol, cell, label)
+    return seeds, [None] * len(seeds)
 
 
 def _seeds(bench: Benchmark, protocol: Protocol, cell: Architecture, label: str) -> tuple[int, ...]:
@@ -313,9 +405,8 @@ def _record(
 ) -> Run:
     n, width = len(trials), len(bench.space.choices)
     cells, epochs, seeds, values, ends = zip(*trials, strict=True) if n else ((),) * 5
-    flat = b"".join(map(bytes, cells))
     return Run(
-        architectures=np.frombuffer(flat, np.uint8).reshape(n, width),
+        architectures=np.frombuffer(b"".join(cells), np.uint8).reshape(n, width),
         epochs=np.array(epochs, np.int32),
         seeds=np.array(seeds, np.int64),
         values=np.array(values, np.float64),

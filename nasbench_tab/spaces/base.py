@@ -82,7 +82,7 @@ class Space(ABC):
             cell = tuple(int(op) for op in arch)  # type: ignore[attr-defined]
             if all(a == b for a, b in zip(cell, arch, strict=True)) and self.contains(cell):  # type: ignore[call-overload]
                 return cell
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass  # not even a sequence of numbers
         raise InvalidArchitectureError(
             f"{arch!r} is not a cell of {self.name}. Expected {len(self.choices)} integers, each at "

@@ -23,8 +23,10 @@ class MaskedSpace(Space):
     def __init__(self, space: Space, cells: Collection[Architecture]) -> None:
         if not cells:
             raise InvalidArgumentError(f"No cell of {space.name} was measured: nothing to search.")
-        self._space, self._cells, self._known = space, list(cells), frozenset(cells)
-        self.name, self.choices, self.size = space.name, space.choices, len(self._cells)
+        self._space, self._cells = space, list(dict.fromkeys(cells))
+        self._known = frozenset(self._cells)
+        self.name, self.choices, self.rule = space.name, space.choices, space.rule
+        self.size = len(self._cells)
 
     def contains(self, arch: Architecture) -> bool:
         """Return whether ``arch``, or the same network in canonical form, was measured."""

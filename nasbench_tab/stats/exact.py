@@ -30,6 +30,8 @@ def best_of_draws(
     Returns:
         ``(C,)`` expectations.
     """
+    possible = weight > 0
+    score, final, weight = score[possible], final[possible], weight[possible]
     _, group = np.unique(score, return_inverse=True)
     mass = np.bincount(group, weight)
     worth = np.bincount(group, weight * final) / mass

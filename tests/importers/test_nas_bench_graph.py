@@ -115,7 +115,11 @@ def test_recipe_rebuilds_the_stored_table(
     runpy.run_path(str(copy / "prepare.py"))
     digest = read_manifest(DATA / folder)["hash"]
     assert capsys.readouterr().out == f"{folder}: {digest} (the same as in the manifest before)\n"
-    assert (copy / "manifest.toml").read_text() == (DATA / folder / "manifest.toml").read_text()
+    again, shipped = read_manifest(copy), read_manifest(DATA / folder)
+    # The bytes of the file depend on the HDF5 version; all else must come back.
+    assert again.pop("file_sha256")
+    assert shipped.pop("file_sha256")
+    assert again == shipped
 
 
 def test_rebuild_says_when_the_hash_is_new(tmp_path: Path) -> None:

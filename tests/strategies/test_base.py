@@ -152,7 +152,9 @@ def test_numpy_numbers_become_plain_settings(value: Any, plain: Any) -> None:
     assert label == StrategySpec.make("complete", Complete, {"size": plain}).label
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, np.zeros(3), print], ids=type)
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}, np.zeros(3), print], ids=["object", "set", "array", "function"]
+)
 def test_settings_must_be_plain(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="'complete': setting 'size' must be plain"):
         StrategySpec.make("complete", Complete, {"size": value})
