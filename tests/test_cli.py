@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import pytest
+from rich.console import Console
 
 import nasbench_tab
 from nasbench_tab import cli, registry
@@ -39,7 +40,8 @@ def command(
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     monkeypatch.setenv("NASBENCH_TAB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "200")
+    # A console takes its width when it is made, which may have been in a narrower terminal.
+    monkeypatch.setattr(cli, "_out", Console(highlight=False, soft_wrap=True, width=200))
     monkeypatch.setattr(sys, "path", list(sys.path))
 
     def run(*arguments: str) -> Done:
