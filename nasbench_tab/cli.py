@@ -49,14 +49,11 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def _root(
-    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
         _out.print(__version__)
         raise typer.Exit
-    if context.invoked_subcommand is None:
-        raise typer.Exit(2)
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,37 @@ class TableBenchmark(Benchmark):
         self._views: dict[_Key, memoryview] = {}
         self._answers: dict[_Key, tuple[memoryview, memoryview, memoryview, memoryview]] = {}
 
-    def query(  # type: ignore[override]  # the overloads are declared once, in the base class
+    @overload
+    def query(
+        self,
+        archs: ArchitectureLike,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: Literal[False] = False,
+    ) -> float: ...
+    @overload
+    def query(
+        self,
+        archs: Architectures,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: Literal[False] = False,
+    ) -> NDArray[np.float64]: ...
+    @overload
+    def query(
+        self,
+        archs: Architectures,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: Literal[True],
+    ) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]: ...
+    def query(
         self,
         archs: ArchitectureLike | Architectures,
         metric: str | None = None,
