@@ -33,7 +33,6 @@ from nasbench_tab.errors import (
 )
 from nasbench_tab.records import (
     MEAN_SEED,
-    Answer,
     Architecture,
     Observation,
     Problem,
@@ -47,7 +46,7 @@ from nasbench_tab.spaces.base import Space
 from nasbench_tab.spaces.masked import MaskedSpace
 from nasbench_tab.strategies.base import Strategy, StrategySpec
 
-__all__ = ["check_protocol", "is_integer", "run_search", "searched_space", "searcher"]
+__all__ = ["Answers", "check_protocol", "is_integer", "run_search", "searched_space", "searcher"]
 
 
 def run_search(
@@ -80,11 +79,14 @@ def searcher(
     strategy: str | StrategySpec | Callable[..., Any],
     benchmark: str | Benchmark,
     protocol: Protocol,
+    *,
+    answers: Answers | None = None,
 ) -> Callable[[int, int], Run]:
     """Return the function ``(master seed, run number) -> run``, for many runs of one kind.
 
     Arguments and errors as in :func:`run_search`; everything that can be checked before the first
-    run is checked here.
+    run is checked here. Searchers on one benchmark with the same ``protocol.seeds`` may share
+    ``answers``, a dict that is empty at first and remembers what was looked up.
     """
     bench = load(benchmark) if isinstance(benchmark, str) else benchmark
     spec = strategy_spec(strategy)
@@ -92,7 +94,7 @@ def searcher(
     problem = Problem(searched_space(bench, protocol), bench.objective, bench.epochs)
     _started(spec, problem, np.random.default_rng(0))  # a setting that cannot be is found out here
     name, _, _ = spec.label.partition("(")
-    answers: _Answers = {}
+    answers = {} if answers is None else answers
 
     def search(seed: int, run: int) -> Run:
         for what, number in (("seed", seed), ("run", run)):
@@ -214,9 +216,9 @@ def is_integer(value: object) -> bool:
 
 
 _Key = tuple[Architecture, int]  # cell, epoch
-# The seeds to draw from, and the answers so far. A benchmark is pure, so all runs of a searcher
+# The seeds to draw from, and for each (value, seconds) once it was asked. A benchmark is pure, so all runs of a searcher
 # share what was looked up.
-_Answers = dict[_Key, tuple[tuple[int, ...], list[Answer | None]]]
+Answers = dict[_Key, tuple[tuple[int, ...], list[tuple[float, float] | None]]]
 # What evaluating a proposal gives: the observation, the training seed behind it, the raw value and
 # the cell as bytes.
 _Evaluated = tuple[Observation, int, float, bytes]
@@ -312,7 +314,7 @@ def _failed(label: str, where: str, err: Exception) -> StrategyError:
 
 
 def _evaluator(
-    bench: Benchmark, protocol: Protocol, draw: SeedDraw, label: str, answers: _Answers
+    bench: Benchmark, protocol: Protocol, draw: SeedDraw, label: str, answers: Answers
 ) -> Callable[[Any], _Evaluated]:
     """Return the function that answers a run's proposals; it remembers what was asked before."""
     full, maximize = bench.epochs[-1], bench.objective.direction == "max"
@@ -348,8 +350,9 @@ def _evaluator(
         seed, answer = seeds[which], found[which]
         if answer is None:
             asked_seed = None if seed == MEAN_SEED else seed
-            found[which] = answer = bench.lookup(cell, epoch=key[1], seed=asked_seed)
-        value, seconds = answer[0], answer[1]
+            value, seconds, *_ = bench.lookup(cell, epoch=key[1], seed=asked_seed)
+            found[which] = answer = (value, seconds)  # a plain pair is no work for the collector
+        value, seconds = answer
         if resume:
             epochs_before, seconds_before = paid.get((cell, seed), (0, 0.0))
             if key[1] > epochs_before:  # else a new training that happens to have drawn this seed
@@ -377,7 +380,7 @@ def _malformed(bench: Benchmark, label: str, cell: Any, epoch: Any) -> StrategyE
 
 def _possible(
     bench: Benchmark, protocol: Protocol, key: _Key, label: str
-) -> tuple[tuple[int, ...], list[Answer | None]]:
+) -> tuple[tuple[int, ...], list[tuple[float, float] | None]]:
     """Check a proposal that comes for the first time; return its seeds and room for the answers."""
     cell, epoch = key
     if not isinstance(cell, tuple) or not bench.space.contains(cell):
