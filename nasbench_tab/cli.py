@@ -7,8 +7,9 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -25,6 +26,9 @@ from nasbench_tab import __version__
 from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError, unknown_name
 from nasbench_tab.records import Protocol
 
+if TYPE_CHECKING:
+    from nasbench_tab.search.results import Results
+
 __all__ = ["app", "main"]
 
 app = typer.Typer(
@@ -33,7 +37,9 @@ app = typer.Typer(
     add_completion=False,
     help="Compare neural architecture search strategies on tabular benchmarks, without a GPU.",
 )
-_out = Console(highlight=False, soft_wrap=True)
+# Nothing is cut or folded where the output goes to a file or another program.
+_WIDE = None if sys.stdout.isatty() else 10_000
+_out = Console(highlight=False, soft_wrap=True, width=_WIDE)
 _NUMBER = re.compile("[+-]?[0-9]+")
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -220,8 +226,14 @@ def compare(
         missing=missing,  # type: ignore[arg-type]
         limits=tuple(_limit(text) for text in limit or ()),
     )
-    with _progress() as progress:
-        task = progress.add_task("runs", total=None, visible=False)
+    progress = _progress()
+    task = progress.add_task("runs", total=None)
+
+    def show(done: int, total: int) -> None:
+        progress.start()  # with the first block, so that an error stands alone
+        progress.update(task, completed=done, total=total)
+
+    try:
         results = run_comparison(
             split_strategies(benchmarks),
             split_strategies(strategies),
@@ -231,27 +243,34 @@ def compare(
             seed=seed,
             jobs=jobs,
             resume=resume,
-            progress=lambda done, total: progress.update(
-                task, completed=done, total=total, visible=True
-            ),
+            progress=show,
         )
+    finally:
+        progress.stop()
+    _print_results(results)
+    _out.print(f"Results: {out}\nReport:  nasbench-tab report {out}", markup=False)
+
+
+def _print_results(results: Results) -> None:
+    """Print final means and mean regret, with 95 % bootstrap intervals from 5 runs on."""
+    from nasbench_tab.stats.bootstrap import mean_interval, resampling_weights
+
     frame = results.frame()
-    table = Table("benchmark", "strategy", "runs", "mean", "sd", "mean regret", box=None)
+    table = Table("benchmark", "strategy", "runs", "mean", "sd", "mean regret [95 %]", box=None)
+    table.columns[1].overflow = "fold"  # two labels that are cut may look the same
     for name in results.benchmarks:
         objective = results.objective(name).name
         for label in results.strategies:
             rows = frame[(frame["benchmark"] == name) & (frame["strategy"] == label)]
-            values = rows[objective]
-            table.add_row(
-                name,
-                _escaped(label),
-                str(len(rows)),
-                f"{values.mean():.3f}",
-                f"{values.std():.3f}",
-                f"{rows['regret'].mean():.3f}",
-            )
+            values, regret = rows[objective].dropna(), rows["regret"].dropna().to_numpy()
+            shown = f"{regret.mean():#.4g}" if len(regret) else "-"
+            if len(regret) >= 5:
+                rng = np.random.default_rng(0)
+                found = mean_interval(regret, resampling_weights(len(regret), 2000, rng))
+                shown += f" [{found.low:#.4g}, {found.high:#.4g}]"
+            mean, sd = (f"{x:#.5g}" for x in (values.mean(), values.std()))
+            table.add_row(name, _escaped(label), str(len(values)), mean, sd, shown)
     _out.print(table)
-    _out.print(f"Results: {out}\nReport:  nasbench-tab report {out}", markup=False)
 
 
 @app.command()

@@ -26,7 +26,11 @@ def artefacts(kind: str) -> dict[str, Path]:
     both before the user's, so a user's folder cannot silently replace a shipped table.
     """
     found: dict[str, Path] = {}
-    for root in (_PACKAGE / "_shipped", _PACKAGE.parent, user_folder()):
+    checkout = _PACKAGE.parent
+    roots = [_PACKAGE / "_shipped", user_folder()]
+    if (checkout / "pyproject.toml").is_file():  # else it is a folder of other people's packages
+        roots.insert(1, checkout)
+    for root in roots:
         for manifest in sorted((root / kind).glob("*/manifest.toml")):
             found.setdefault(manifest.parent.name, manifest.parent)
     return found

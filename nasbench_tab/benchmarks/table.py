@@ -234,6 +234,8 @@ class TableBenchmark(Benchmark):
         if isinstance(arch, tuple):
             return self._known(self.space.check(arch), arch)
         try:
+            if isinstance(arch, (bool, np.bool)):
+                raise TypeError
             index = operator.index(arch)  # type: ignore[arg-type]
         except TypeError:
             raise InvalidArchitectureError(

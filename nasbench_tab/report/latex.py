@@ -87,7 +87,7 @@ def _caption(results: Results, summaries: list[Summary], same_tests: bool) -> st
     unit = units.pop() if len(units) == 1 else "the unit of each benchmark"
     text = (
         f"Final incumbents after {budget(results.protocol)}. Values are means over training seeds; "
-        f"regret is the distance to the best mean in the table"
+        f"regret is the distance to the best mean that a search can reach"
         f"{f', in {unit}' if unit else ''}."
     )
     if runs >= MIN_RUNS:

@@ -111,9 +111,9 @@ def _section(results: Results, summary: Summary, style: dict[str, Style]) -> _Se
         anchor=f"benchmark-{stem}",
         finding=words.finding(summary, results.protocol),
         facts=[
-            f"{about['dataset']}, {about['architectures']:,} architectures",
-            f"best mean in the table {words.number(about['optimum'], places)}",
-            f"mean of all {words.number(about['mean'], places)}",
+            f"{about['dataset']}, {words.reachable(about)}",
+            f"best mean of these {words.number(about['optimum'], places)}",
+            f"mean of these {words.number(about['mean'], places)}",
             f"objective: {value}{_in_unit(summary)}",
         ],
         charts=charts,
@@ -229,6 +229,15 @@ class _Ranks:
         return f", rank {rank:,} of {len(self._scores):,}"
 
 
+def _share(summary: Summary) -> str:
+    """Return in words how much of a reported value is the training that a search may have seen."""
+    least, most = summary.about["trainings_per_architecture"]
+    count = f"{least}" if least == most else f"{least} to {most}"
+    if most == 1:
+        return f"all of it on {summary.name}, which holds one value for each architecture"
+    return f"one of {count} trainings on {summary.name}"
+
+
 def _context(
     results: Results, summaries: list[Summary], sections: list[_Section], style: dict[str, Style]
 ) -> dict[str, Any]:
@@ -256,6 +265,7 @@ def _context(
         "sections": sections,
         "swatches": {label: Markup(swatch(look)) for label, look in style.items()},  # noqa: S704
         "seeds": results.protocol.seeds,
+        "shares": "; ".join(_share(summary) for summary in summaries),
         "protocol_incumbent": results.protocol.incumbent,
         "protocol": provenance.protocol_rows(results.protocol),
         "strategies": [_strategy(results.strategy(label)) for label in results.strategies],

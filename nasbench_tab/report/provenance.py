@@ -11,7 +11,7 @@ import nasbench_tab
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import strategy_names
 from nasbench_tab.report.summary import Summary
-from nasbench_tab.report.words import PROTOCOL_WORDS, metric_name
+from nasbench_tab.report.words import PROTOCOL_WORDS, metric_name, reachable
 from nasbench_tab.search.results import Results
 
 __all__ = [
@@ -43,11 +43,11 @@ def source(summary: Summary) -> Source:
     facts = [
         ("table", about["hash"]),
         ("dataset", about["dataset"]),
-        ("space", f"{about['space']}, {about['architectures']:,} architectures measured"),
+        ("space", f"{about['space']}, {reachable(about)}"),
         ("searched on", f"{metric_name(summary.metric.name)} ({summary.metric.unit}, {better})"),
         ("test metrics", tests),
-        ("best mean in the table", f"{about['optimum']!r} ({about['optimum_architecture']})"),
-        ("mean of all architectures", repr(about["mean"])),
+        ("best mean of these", f"{about['optimum']!r} ({about['optimum_architecture']})"),
+        ("mean of these", repr(about["mean"])),
     ]
     if bench is None:
         return Source(summary.name, [*facts, ("not at hand", summary.background.problem)])

@@ -209,7 +209,8 @@ def _summary(results: Results, name: str) -> Summary:
     searched = [_searched(results, name, label) for label in results.strategies]
     scores = {metric.name: {s.label: -s.regret for s in searched}}
     for test in about["test_metrics"]:
-        scores[test] = {s.label: _finals(s, test) for s in searched}
+        sign = 1.0 if about["test_metrics"][test]["direction"] == "max" else -1.0
+        scores[test] = {s.label: sign * _finals(s, test) for s in searched}
     ranking = _ranking(scores[metric.name])
     random = (s for s in results.strategies if results.strategy(s)["factory"] == _RANDOM)
     leader = next((s for s in searched if ranking and s.label == ranking[0]), None)

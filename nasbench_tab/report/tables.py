@@ -47,7 +47,7 @@ def outcome_table(summary: Summary, panel: Panel) -> Table:
         summary: The benchmark.
         panel: Its curves over evaluations; they hold the exact expectation.
     """
-    tests = summary.about["test_metrics"]
+    tests = list(summary.about["test_metrics"])
     level = (
         " [95\u00a0%]" if any(outcome.regret.has_interval for outcome in summary.outcomes) else ""
     )

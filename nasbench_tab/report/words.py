@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 from nasbench_tab.records import Metric, Protocol
 from nasbench_tab.report.summary import FEW_RUNS, MIN_RUNS, Estimate, Summary
@@ -20,6 +21,7 @@ __all__ = [
     "listing",
     "metric_name",
     "number",
+    "reachable",
     "regret_unit",
     "warning",
 ]
@@ -198,3 +200,11 @@ def warning(runs: int) -> str:
             "tend to be too short, and the order of the strategies may change with more runs."
         )
     return ""
+
+
+def reachable(about: dict[str, Any]) -> str:
+    """Return in words how many architectures a search could reach, of how many in the table."""
+    reached, held = about["architectures"], about["architectures_in_table"]
+    if reached == held:
+        return f"{held:,} architectures"
+    return f"{reached:,} of {held:,} architectures (measured and within the limits)"

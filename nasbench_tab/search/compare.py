@@ -26,9 +26,10 @@ import numpy as np
 import nasbench_tab
 from nasbench_tab.atomic import write_text
 from nasbench_tab.benchmarks.base import Benchmark
+from nasbench_tab.benchmarks.tablefile import read_manifest as read_table_manifest
 from nasbench_tab.errors import InvalidArgumentError, ResultsError
 from nasbench_tab.records import Protocol
-from nasbench_tab.registry import load
+from nasbench_tab.registry import load, table_folder
 from nasbench_tab.search.results import (
     FORMAT,
     VERSION,
@@ -102,6 +103,8 @@ def compare(
         raise InvalidArgumentError(f"The master seed must be an integer, 0 or more; got {seed!r}.")
     if len(set(benchmarks)) < len(benchmarks):
         raise InvalidArgumentError(f"A benchmark is given twice: {', '.join(benchmarks)}.")
+    if not isinstance(out, (str, Path)):
+        raise InvalidArgumentError(f"out must be a directory's path; got {out!r}.")
     specs = [strategy_spec(strategy) for strategy in strategies]
     check_distinct(specs)
     if jobs is not None and not (is_integer(jobs) and jobs):
@@ -140,24 +143,31 @@ def _run_block(
 ) -> int:
     """Run one block, write its shard and return how many runs it holds."""
     bench = _loaded(name)
-    search = searcher(spec, bench, protocol, answers=_answers(name, protocol.seeds))
+    search = searcher(spec, bench, protocol, answers=_answers(bench.fingerprint, protocol.seeds))
     runs = [search(seed, run) for run in range(first, last + 1)]
     cells = np.concatenate([run.architectures for run in runs])
-    wanted = [bench.objective.name, *(n for n, m in bench.metrics.items() if m.split == "test")]
+    tests = [n for n, m in bench.metrics.items() if m.split in ("test", "valid+test")]
+    wanted = [bench.objective.name, *tests]
     final = {n: bench.query(cells, n, mask=True).filled(np.nan) for n in wanted}
     write_shard(path, first, runs, final)
     return len(runs)
 
 
-@lru_cache(maxsize=8)
 def _loaded(name: str) -> Benchmark:
+    """Return a benchmark; loaded once in each process, as long as its table stays the same."""
+    return _loaded_once(name, str(read_table_manifest(table_folder(name)).get("hash")))
+
+
+@lru_cache(maxsize=8)
+def _loaded_once(name: str, fingerprint: str) -> Benchmark:
+    del fingerprint  # it only tells versions of a table apart
     return load(name)
 
 
 @lru_cache(maxsize=8)
-def _answers(name: str, seeds: str | int) -> Answers:
+def _answers(fingerprint: str, seeds: str | int) -> Answers:
     """Return what the blocks of one benchmark share in one process."""
-    del name, seeds  # they only tell the dicts apart
+    del fingerprint, seeds  # they only tell the dicts apart
     return {}
 
 
@@ -166,7 +176,7 @@ def _experiment(
 ) -> dict[str, Any]:
     """Return everything that the runs depend on, as plain data that survives JSON."""
     experiment = {
-        "benchmarks": [_described(_loaded(name)) for name in benchmarks],
+        "benchmarks": [_described(_loaded(name), protocol) for name in benchmarks],
         "strategies": [
             {
                 "label": spec.label,
@@ -190,11 +200,23 @@ def _number(value: np.generic) -> object:
     return value.item()  # NumPy's numbers are welcome everywhere
 
 
-def _described(bench: Benchmark) -> dict[str, Any]:
-    """Return a benchmark's identity and the figures that regret is measured against."""
-    cells = bench.measured()
-    values = bench.query(cells)
+def _described(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
+    """Return a benchmark's identity and the figures that regret is measured against.
+
+    Optimum and mean are those of the architectures that a search under ``protocol`` can reach:
+    measured, and within its limits.
+    """
+    cells = bench.measured(None if isinstance(protocol.seeds, str) else protocol.seeds)
+    within = np.ones(len(cells), bool)
+    for metric, most in protocol.limits:
+        within &= bench.query(cells, metric, mask=True).filled(np.inf) <= most
+    if not within.any():
+        raise InvalidArgumentError(
+            f"No architecture of {bench.name} keeps the limits {protocol.limits}."
+        )
+    values = bench.query(cells[within])
     best = int(values.argmax() if bench.objective.direction == "max" else values.argmin())
+    trainings = [len(bench.seeds(tuple(cell))) for cell in cells[within].tolist()]
     return {
         "name": bench.name,
         "space": bench.space.name,
@@ -203,10 +225,16 @@ def _described(bench: Benchmark) -> dict[str, Any]:
         "objective": bench.objective._asdict(),
         "epochs": list(bench.epochs),
         "has_seconds": bench.has_seconds,
-        "test_metrics": [n for n, m in bench.metrics.items() if m.split == "test"],
-        "architectures": len(cells),
+        "test_metrics": {
+            name: metric._asdict()
+            for name, metric in bench.metrics.items()
+            if metric.split in ("test", "valid+test")
+        },
+        "architectures": len(values),
+        "architectures_in_table": len(bench.measured()),
+        "trainings_per_architecture": [min(trainings), max(trainings)],
         "optimum": float(values[best]),
-        "optimum_architecture": bench.space.format(tuple(cells[best].tolist())),
+        "optimum_architecture": bench.space.format(tuple(cells[within][best].tolist())),
         "mean": float(values.mean()),
     }
 
@@ -232,6 +260,7 @@ def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:
                 f"{directory} holds this experiment already. Add --resume (resume=True) to finish it, "
                 "or choose a new directory."
             )
+        _same_versions(directory, read_manifest(directory)["versions"])
         for leftover in directory.glob("runs/*/*/.*.tmp"):  # of writers that were killed
             leftover.unlink(missing_ok=True)
         return
@@ -251,12 +280,33 @@ def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:
     )
 
 
+def _same_versions(directory: Path, found: dict[str, str]) -> None:
+    for package in ("nasbench_tab", "numpy"):
+        here = _versions()[package]
+        if found.get(package) != here:
+            raise ResultsError(
+                f"{directory} was begun with {package} {found.get(package)}; this is {here}, and runs "
+                "of both must not be mixed. Install that version, or choose a new directory."
+            )
+
+
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    keys = [key for key in wanted if found.get(key) != wanted[key]]
-    key = keys[0] if keys else "fields"
-    return (
-        f"its {key} are {json.dumps(found.get(key))[:200]}, not {json.dumps(wanted.get(key))[:200]}"
-    )
+    """Return in words the first thing in which two experiments differ."""
+    key = next((key for key in wanted if found.get(key) != wanted[key]), "fields")
+    before, now = found.get(key), wanted.get(key)
+    if isinstance(before, list) and isinstance(now, list):
+        names = [
+            [entry.get("name", entry.get("label")) for entry in part] for part in (before, now)
+        ]
+        if names[0] != names[1]:
+            return f"its {key}: {', '.join(names[0])}, not {', '.join(names[1])}"
+        pairs = zip(names[0], before, now, strict=True)
+        name, before, now = next((n, x, y) for n, x, y in pairs if x != y)
+        key = f"{key}, {name}"
+    if isinstance(before, dict) and isinstance(now, dict):
+        inner = next((k for k in {**now, **before} if before.get(k) != now.get(k)), "")
+        key, before, now = f"{key}, {inner}", before.get(inner), now.get(inner)
+    return f"its {key}: {json.dumps(before)}, not {json.dumps(now)}"
 
 
 def _is_whole(path: Path) -> bool:

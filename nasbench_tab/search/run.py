@@ -104,8 +104,8 @@ def searcher(
         generator = run_generator(seed, bench.name, name, spec.settings, run)
         started = _started(spec, problem, generator)
         draw = seed_draw(seed, bench.name, run)
-        evaluate = _evaluator(bench, protocol, draw, spec.label, answers)
-        trials, free, stop = _simulate(started, spec.label, protocol, evaluate)
+        evaluate, ended = _evaluator(bench, protocol, draw, spec.label, answers)
+        trials, free, stop = _simulate(started, spec.label, protocol, evaluate, ended)
         return _record(bench, trials, free, stop, time.process_time() - begin)
 
     return search
@@ -141,6 +141,8 @@ def searched_space(bench: Benchmark, protocol: Protocol) -> Space:
 
 def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
     """Raise InvalidArgumentError if ``protocol`` makes no sense or cannot be followed on ``bench``."""
+    if not isinstance(protocol, Protocol):
+        raise InvalidArgumentError(f"Expected Protocol(evaluations=...); got {protocol!r}.")
     evaluations, seconds = protocol.evaluations, protocol.seconds
     if evaluations is None and seconds is None:
         raise InvalidArgumentError("A search needs a budget: evaluations, seconds, or both.")
@@ -227,12 +229,17 @@ _Trial = tuple[bytes, int, int, float, float]
 
 
 def _simulate(
-    strategy: Strategy, label: str, protocol: Protocol, evaluate: Callable[[Any], _Evaluated]
+    strategy: Strategy,
+    label: str,
+    protocol: Protocol,
+    evaluate: Callable[[Any], _Evaluated],
+    ended: Callable[[Observation, int], None],
 ) -> tuple[list[_Trial], int, str]:
     """Run until the budget is spent; return trials, number of free proposals and why it ended."""
     limit = sys.maxsize if protocol.evaluations is None else protocol.evaluations
     budget = math.inf if protocol.seconds is None else protocol.seconds
     keep, patience = protocol.overshoot == "keep", protocol.patience
+    resume = protocol.resume == "continue"
     idle, clock, started, free, stalled = protocol.workers, 0.0, 0, 0, 0
     flight: list[tuple[float, int, Observation, int, float, bytes]] = []  # a heap: end, number, ...
     later: dict[_Key, list[Observation]] = {}  # repeats of what is still in training
@@ -274,6 +281,8 @@ def _simulate(
             return trials, free, stop
         clock, _, observation, seed, value, code = heappop(flight)
         idle += 1
+        if resume:
+            ended(observation, seed)
         if clock <= budget or keep:
             trials.append((code, observation.epoch, seed, value, clock))
             told = [observation]
@@ -315,13 +324,17 @@ def _failed(label: str, where: str, err: Exception) -> StrategyError:
 
 def _evaluator(
     bench: Benchmark, protocol: Protocol, draw: SeedDraw, label: str, answers: Answers
-) -> Callable[[Any], _Evaluated]:
-    """Return the function that answers a run's proposals; it remembers what was asked before."""
+) -> tuple[Callable[[Any], _Evaluated], Callable[[Observation, int], None]]:
+    """Return two functions: one answers a run's proposals, one is told what has ended.
+
+    They remember what was asked before; a training can be continued once it has ended.
+    """
     full, maximize = bench.epochs[-1], bench.objective.direction == "max"
     limits = protocol.limits
     reuse, resume = protocol.repeats == "reuse", protocol.resume == "continue"
     asked: dict[_Key, int] = {}  # how often a cell was trained to an epoch
     first: dict[_Key, Observation] = {}
+    begun: dict[tuple[Architecture, int, int], float] = {}  # (cell, seed, epoch) -> seconds in all
     paid: dict[tuple[Architecture, int], tuple[int, float]] = {}  # (cell, seed) -> epoch, seconds
 
     def evaluate(proposal: Any) -> _Evaluated:
@@ -356,14 +369,20 @@ def _evaluator(
         if resume:
             epochs_before, seconds_before = paid.get((cell, seed), (0, 0.0))
             if key[1] > epochs_before:  # else a new training that happens to have drawn this seed
-                paid[cell, seed] = (key[1], seconds)
+                begun[cell, seed, key[1]] = seconds
                 seconds -= seconds_before
         observation = Observation(*key, value if maximize else -value, seconds)
         if reuse:
             first[key] = observation
         return observation, seed, value, code
 
-    return evaluate
+    def ended(observation: Observation, seed: int) -> None:
+        cell, epoch = observation.architecture, observation.epoch
+        seconds = begun.get((cell, seed, epoch))
+        if seconds is not None and epoch > paid.get((cell, seed), (0, 0.0))[0]:
+            paid[cell, seed] = (epoch, seconds)
+
+    return evaluate, ended
 
 
 def _malformed(bench: Benchmark, label: str, cell: Any, epoch: Any) -> StrategyError:

@@ -66,8 +66,10 @@ def _parsed(text: str) -> tuple[str, dict[str, Any]]:
     problem = f"{text!r} is no strategy. Expected name or name(setting=value, ...)"
     try:
         call = ast.parse(f"f({text.strip()[len(name) + 1 :]}", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
-            raise InvalidArgumentError(f"{problem}; every setting needs its name.")
-        return name.strip(), {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+        keywords = call.keywords if isinstance(call, ast.Call) and not call.args else None
+        settings = {k.arg: ast.literal_eval(k.value) for k in keywords or ()}
     except (SyntaxError, ValueError) as err:
         raise InvalidArgumentError(f"{problem} with plain Python values ({err}).") from err
+    if keywords is None or None in settings:
+        raise InvalidArgumentError(f"{problem}; every setting needs its name.")
+    return name.strip(), {str(key): value for key, value in settings.items()}

@@ -152,12 +152,18 @@ class StrategySpec(NamedTuple):
         return started
 
     def source_hash(self) -> str:
-        """Return the SHA-256 of the factory's source code, empty where there is no source."""
-        try:
-            source = inspect.getsource(self.factory)
-        except (OSError, TypeError):
-            return ""
-        return hashlib.sha256(source.encode()).hexdigest()
+        """Return the SHA-256 of the source of the factory's module, helpers and all.
+
+        Of the factory alone where the module has no file (a notebook); empty where there is no
+        source at all.
+        """
+        for thing in (inspect.getmodule(self.factory), self.factory):
+            try:
+                source = inspect.getsource(thing)  # type: ignore[arg-type]
+            except (OSError, TypeError):
+                continue
+            return hashlib.sha256(source.encode()).hexdigest()
+        return ""
 
 
 def whole(strategy: str, name: str, value: object, *, least: int = 1) -> int:

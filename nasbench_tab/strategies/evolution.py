@@ -2,7 +2,8 @@
 
 Real, Aggarwal, Huang and Le, "Regularized Evolution for Image Classifier Architecture Search",
 AAAI 2019. Defaults for population and tournament are those of NATS-Bench (Dong et al., TPAMI 2021)
-for the NAS-Bench-201 cell; the paper itself used 100 and 25 for searches of 20,000 trainings.
+for the NAS-Bench-201 cell; the paper itself used 100 and 25 for searches of 20,000 trainings. The
+mutation is uniform over a cell's neighbors; the NATS-Bench code favors some edges over others.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Evolution:
         tournament: int = 3,
     ) -> None:
         population = whole("evolution", "population", population)
-        self._space = problem.space
+        self._space, self._rng = problem.space, rng
         self._others = range(whole("evolution", "tournament", tournament) - 1)
         self._founders = self._space.sample(rng, population)
         self._uniform = uniforms(rng).__next__
@@ -57,8 +58,8 @@ class Evolution:
     def _child(self) -> Architecture:
         members, uniform = self._members, self._uniform
         count = len(members)
-        if not count:  # more workers than founders: nobody has come back yet
-            return self._space.sample(np.random.default_rng(int(uniform() * 2**53)), 1)[0]
+        if not count:  # more workers than founders, and nobody has come back: found some more
+            return self._space.sample(self._rng, 1)[0]
         best, parent = members[int(uniform() * count)]
         for _ in self._others:
             score, candidate = members[int(uniform() * count)]

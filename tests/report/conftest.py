@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pytest
 
 from nasbench_tab.benchmarks.tablefile import Column, Table, Training, write_table
 from nasbench_tab.records import Metric, Observation, Problem, Proposal, Protocol
-from nasbench_tab.search import compare as compare_module
 from nasbench_tab.search.compare import compare
 from nasbench_tab.search.results import Results
 from nasbench_tab.spaces.nasbench201 import NasBench201
@@ -73,7 +72,7 @@ def small_table(name: str, *, times: bool, direction: str = "max", unit: str = "
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put ``small`` (with times) and ``small-errors`` (fractions, less is better, tests) at hand."""
     folder = tmp_path / "home"
     about: dict[str, Any] = {"title": "made up", "lacks": ["truth"], "protocol": "none at all"}
@@ -83,9 +82,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ):
         write_table(folder / "data" / table.name, table, about)
     monkeypatch.setenv("NASBENCH_TAB_HOME", str(folder))
-    compare_module._loaded.cache_clear()
-    yield folder
-    compare_module._loaded.cache_clear()
+    return folder
 
 
 @pytest.fixture

@@ -200,3 +200,12 @@ def test_decimals_follow_the_intervals(compared: Compared) -> None:
     half = [(o.regret.high - o.regret.low) / 2 for o in summary.outcomes]
     assert 1 <= max(half) * 10 ** decimals(summary) < 100 or max(half) >= 10
     assert decimals(summarise(compared(runs=1))[0]) == 2
+
+
+def test_the_best_test_metric_is_the_lowest_where_lower_is_better(compared: Compared) -> None:
+    # One evaluation against twenty: random search is better beyond doubt, and its errors are lower.
+    results = compared(["random", early(least=1, most=2)], benchmarks=["small-errors"], runs=60)
+    (summary,) = summarise(results)
+    errors = [outcome.tests["test_quality"].value for outcome in summary.outcomes]
+    assert errors[0] < errors[1]
+    assert summary.best["test_quality"] == summary.best["valid_quality"] == "random"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from nasbench_tab.benchmarks.tablefile import write_table
-from nasbench_tab.search import compare as compare_module
 
 from .toys import curves_table
 
@@ -17,15 +16,13 @@ Snapshot = Callable[[Path], dict[str, str]]
 
 
 @pytest.fixture
-def toy_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def toy_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put ``toy-curves`` (greater is better) and ``toy-errors`` (less is better) into the user's folder."""
     home = tmp_path / "home"
     for table in (curves_table("toy-curves", "max"), curves_table("toy-errors", "min")):
         write_table(home / "data" / table.name, table, {"title": table.name})
     monkeypatch.setenv("NASBENCH_TAB_HOME", str(home))
-    compare_module._loaded.cache_clear()
-    yield home
-    compare_module._loaded.cache_clear()
+    return home
 
 
 @pytest.fixture

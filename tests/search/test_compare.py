@@ -28,7 +28,6 @@ from nasbench_tab.errors import (
 )
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load
-from nasbench_tab.search import compare as compare_module
 from nasbench_tab.search.compare import BLOCK, compare
 from nasbench_tab.search.results import Results, Trials, load_results
 from nasbench_tab.search.run import run_search
@@ -96,7 +95,8 @@ def test_the_manifest_says_what_was_compared(tmp_path: Path) -> None:
     assert (experiment["runs"], experiment["seed"]) == (2, 4)
     bench = load("nb201-cifar10")
     [about] = experiment["benchmarks"]
-    values = np.asarray(bench.query(bench.measured()))
+    cells = bench.measured()
+    values = np.asarray(bench.query(cells[bench.query(cells, "parameters") <= 1.2]))
     assert about["hash"] == bench.fingerprint
     assert about["optimum"] == values.max()
     assert about["mean"] == pytest.approx(values.mean())
@@ -343,10 +343,13 @@ def test_resume_of_nothing_is_a_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"runs": 8}, "its runs are 7, not 8"),
-        ({"seed": 1}, "its seed are 0, not 1"),
-        ({"budget": 5}, "its protocol are"),
-        ({"budget": None, "protocol": Protocol(evaluations=6, seeds="mean")}, "its protocol are"),
+        ({"runs": 8}, "its runs: 7, not 8"),
+        ({"seed": 1}, "its seed: 0, not 1"),
+        ({"budget": 5}, "its protocol, evaluations: 6, not 5"),
+        (
+            {"budget": None, "protocol": Protocol(evaluations=6, seeds="mean")},
+            "its protocol, seeds: .random., not .mean.",
+        ),
     ],
 )
 @pytest.mark.parametrize("resume", [False, True])
@@ -367,9 +370,13 @@ def test_other_strategies_or_benchmarks_are_another_experiment(
     compare(["nb201-cifar10"], ["random"], runs=2, budget=2, out=tmp_path)
     before = snapshot(tmp_path)
     for names, strategies, words in [
-        (["nb201-cifar100"], ["random"], "its benchmarks are"),
-        (["nb201-cifar10"], ["evolution"], "its strategies are"),
-        (["nb201-cifar10"], ["random", "evolution"], "its strategies are"),
+        (["nb201-cifar100"], ["random"], "its benchmarks: nb201-cifar10, not nb201-cifar100"),
+        (["nb201-cifar10"], ["evolution"], "its strategies: random, not evolution"),
+        (
+            ["nb201-cifar10"],
+            ["random", "evolution"],
+            "its strategies: random, not random, evolution",
+        ),
     ]:
         with pytest.raises(ResultsError, match=f"another experiment .{words}"):
             compare(names, strategies, runs=2, budget=2, out=tmp_path, resume=True)
@@ -383,8 +390,9 @@ def test_an_altered_table_is_another_experiment(toy_tables: Path, tmp_path: Path
     table = curves_table("toy-curves")
     table.static["parameters"].values[0] += 1
     write_table(toy_tables / "data" / "toy-curves", table, {})
-    compare_module._loaded.cache_clear()
-    with pytest.raises(ResultsError, match=r"another experiment .its benchmarks are"):
+    with pytest.raises(
+        ResultsError, match=r"another experiment .its benchmarks, toy-curves, hash: "
+    ):
         compare(["toy-curves"], ["random"], resume=True, **options)
 
 
@@ -561,7 +569,7 @@ def test_a_changed_strategy_is_another_experiment(own_folder: Path, snapshot: Sn
     own.write_text(OWN.replace("% 5", "% 4"), encoding="utf-8")
     done = in_folder(own_folder, 1)
     assert "ResultsError" in done.stderr
-    assert "its strategies are" in done.stderr
+    assert "source_sha256" in done.stderr
     assert snapshot(own_folder / "out") == before
 
 
@@ -673,3 +681,57 @@ def test_the_same_strategy_with_other_settings_is_another_strategy(tmp_path: Pat
     assert results.strategies == strategies
     runs = {results.trials("nb201-cifar10", label).values.tobytes() for label in strategies}
     assert len(runs) == 3
+
+
+# What regret is measured against.
+
+
+def test_limits_narrow_optimum_and_mean_to_what_a_search_can_reach(tmp_path: Path) -> None:
+    protocol = Protocol(evaluations=5, limits=(("parameters", 0.15),))
+    results = compare(["nb201-cifar10"], ["random"], runs=2, protocol=protocol, out=tmp_path / "o")
+    bench = load("nb201-cifar10")
+    everything = bench.measured()
+    reached = everything[bench.query(everything, "parameters") <= 0.15]
+    about = results.benchmark("nb201-cifar10")
+    assert about["architectures"] == len(reached) < about["architectures_in_table"] == 15_625
+    assert about["optimum"] == bench.query(reached).max() < bench.query(everything).max()
+    assert about["mean"] == pytest.approx(bench.query(reached).mean())
+    assert bench.query(about["optimum_architecture"]) == about["optimum"]
+    assert about["trainings_per_architecture"] == [2, 3]
+
+
+def test_a_fixed_seed_narrows_them_to_the_cells_that_have_it(tmp_path: Path) -> None:
+    protocol = Protocol(evaluations=5, seeds=777, missing="masked")
+    results = compare(["nb201-cifar10"], ["random"], runs=2, protocol=protocol, out=tmp_path / "o")
+    about = results.benchmark("nb201-cifar10")
+    assert about["architectures"] == 8_169
+    assert about["mean"] == pytest.approx(
+        load("nb201-cifar10").query(load("nb201-cifar10").measured(777)).mean()
+    )
+
+
+def test_limits_that_nothing_keeps_are_refused(tmp_path: Path) -> None:
+    protocol = Protocol(evaluations=5, limits=(("parameters", 0.0),))
+    with pytest.raises(InvalidArgumentError, match="No architecture of nb201-cifar10 keeps"):
+        compare(["nb201-cifar10"], ["random"], runs=2, protocol=protocol, out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("package", ["nasbench_tab", "numpy"])
+def test_runs_of_two_versions_are_not_mixed(tmp_path: Path, package: str) -> None:
+    small(tmp_path / "o", runs=2)
+    path = tmp_path / "o" / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["versions"][package] = "0.0.1"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(ResultsError, match=rf"begun with {package} 0\.0\.1; this is"):
+        small(tmp_path / "o", runs=2, resume=True)
+
+
+def test_a_table_that_changes_is_loaded_again(toy_tables: Path, tmp_path: Path) -> None:
+    protocol = Protocol(evaluations=3, missing="masked")
+    first = compare(["toy-curves"], ["random"], runs=2, protocol=protocol, out=tmp_path / "a")
+    write_table(toy_tables / "data" / "toy-curves", curves_table("toy-curves", "min"), {})
+    second = compare(["toy-curves"], ["random"], runs=2, protocol=protocol, out=tmp_path / "b")
+    assert first.objective("toy-curves").direction == "max"
+    assert second.objective("toy-curves").direction == "min"

@@ -569,6 +569,16 @@ def test_a_lower_or_equal_epoch_is_a_new_training_at_full_cost() -> None:
     assert [o.seconds for o in log.told] == pytest.approx(expected)
 
 
+def test_a_training_that_is_still_running_cannot_be_continued() -> None:
+    bench = curves()
+    log = Log()
+    script = [Proposal(SOME_CELLS[0], 3), Proposal(SOME_CELLS[0], 9)]
+    protocol = Protocol(evaluations=2, resume="continue", missing="masked", seeds=777, workers=2)
+    run_search(scripted(script, log), bench, protocol)
+    full = bench.lookup(SOME_CELLS[0], seed=777).seconds
+    assert [o.seconds for o in log.told] == pytest.approx([full / 3, full])
+
+
 def test_separate_trainings_cannot_be_continued() -> None:
     protocol = Protocol(evaluations=5, resume="continue")
     with pytest.raises(
@@ -735,6 +745,11 @@ def test_seconds_must_be_positive_and_finite(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="budget in seconds must be positive") as caught:
         run_search("random", noisy_bench(seconds=1.0), Protocol(seconds=value))
     assert repr(value) in str(caught.value)
+
+
+def test_a_number_is_no_protocol() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"Expected Protocol\(evaluations=.*got 10"):
+        run_search("random", noisy_bench(), 10)  # type: ignore[arg-type]
 
 
 def test_there_must_be_a_budget() -> None:

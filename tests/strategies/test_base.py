@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,19 +201,14 @@ def test_start_wants_both_methods(factory: Any, method: str) -> None:
         spec.start(PROBLEM, np.random.default_rng(0))
 
 
-def test_the_source_hash_is_that_of_the_source_text() -> None:
-    text = "def too_short(problem: Problem, rng: np.random.Generator) -> None:\n    return None\n"
-    assert (
-        StrategySpec("short", too_short, {}).source_hash()
-        == hashlib.sha256(text.encode()).hexdigest()
-    )
-    hashes = {StrategySpec("x", f, {}).source_hash() for f in (Complete, Demanding, propose_first)}
-    assert len(hashes) == 3
+def test_the_source_hash_is_that_of_the_whole_module() -> None:
+    """A helper or a constant beside the strategy may change what it does."""
+    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    for factory in (Complete, Demanding, propose_first):
+        assert StrategySpec("x", factory, {}).source_hash() == digest
 
 
 def test_the_source_hash_is_empty_where_there_is_no_source() -> None:
-    made_up = type("MadeUp", (), {})
-    assert StrategySpec("made-up", made_up, {}).source_hash() == ""
     assert StrategySpec("built-in", int, {}).source_hash() == ""
 
 
