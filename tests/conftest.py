@@ -1,8 +1,9 @@
-"""What several test modules share: published data, a small synthetic table, steady hypothesis."""
+"""What several test modules share: published data, a small table, the command line, steady hypothesis."""
 
 from __future__ import annotations
 
 import bz2
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commandline import Command, Done
 from hypothesis import settings
+from rich.console import Console
 
+from nasbench_tab import cli
 from nasbench_tab.benchmarks.tablefile import Column, Table, Training
 from nasbench_tab.importers.unpickle import NUMPY_SCALARS, load_plain
 from nasbench_tab.records import Metric
@@ -106,3 +110,27 @@ def synthetic() -> Table:
             "macs": Column(Metric("macs", "none", "min", "M"), np.arange(n, dtype=np.float32)),
         },
     )
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Return the function that runs the command line in an empty current folder."""
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.setenv("NASBENCH_TAB_HOME", str(tmp_path / "home"))
+    # A console takes its width when it is made, which may have been in a narrower terminal.
+    monkeypatch.setattr(cli, "_out", Console(highlight=False, soft_wrap=True, width=200))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["nasbench-tab", *arguments])
+        with pytest.raises(SystemExit) as exited:
+            cli.main()
+        captured = capsys.readouterr()
+        code = exited.value.code
+        assert code is None or isinstance(code, int)
+        return Done(code or 0, captured.out, captured.err)
+
+    return run

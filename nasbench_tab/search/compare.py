@@ -89,28 +89,9 @@ def compare(
     if (budget is None) == (protocol is None):
         raise InvalidArgumentError("Give either budget (evaluations) or a protocol.")
     protocol = Protocol(evaluations=budget) if protocol is None else protocol
-    if (
-        isinstance(benchmarks, str)
-        or not isinstance(strategies, Sequence)
-        or isinstance(strategies, str)
-    ):
-        raise InvalidArgumentError("benchmarks and strategies must be lists of names.")
-    if not benchmarks or not strategies:
-        raise InvalidArgumentError("A comparison needs at least one benchmark and one strategy.")
-    if not is_integer(runs) or runs < 1:
-        raise InvalidArgumentError(f"runs must be a positive integer; got {runs!r}.")
-    if not is_integer(seed) or seed < 0:
-        raise InvalidArgumentError(f"The master seed must be an integer, 0 or more; got {seed!r}.")
-    if len(set(benchmarks)) < len(benchmarks):
-        raise InvalidArgumentError(f"A benchmark is given twice: {', '.join(benchmarks)}.")
-    if not isinstance(out, (str, Path)):
-        raise InvalidArgumentError(f"out must be a directory's path; got {out!r}.")
+    _check_arguments(benchmarks, strategies, runs, seed, out, jobs)
     specs = [strategy_spec(strategy) for strategy in strategies]
     check_distinct(specs)
-    if jobs is not None and not (is_integer(jobs) and jobs):
-        raise InvalidArgumentError(
-            f"jobs must be a positive number, or -1 for all cores; got {jobs!r}."
-        )
     for name in benchmarks:
         for spec in specs:
             searcher(spec, _loaded(name), protocol)  # every error that can be known is raised here
@@ -131,6 +112,28 @@ def compare(
         if progress is not None:
             progress(done, total)
     return load_results(directory)
+
+
+def _check_arguments(
+    benchmarks: object, strategies: object, runs: object, seed: object, out: object, jobs: object
+) -> None:
+    lists = (list, tuple)
+    if not isinstance(benchmarks, lists) or not isinstance(strategies, lists):
+        raise InvalidArgumentError("benchmarks and strategies must be lists of names.")
+    if not benchmarks or not strategies:
+        raise InvalidArgumentError("A comparison needs at least one benchmark and one strategy.")
+    if len(set(benchmarks)) < len(benchmarks):
+        raise InvalidArgumentError(f"A benchmark is given twice: {', '.join(benchmarks)}.")
+    if not is_integer(runs) or runs < 1:  # type: ignore[operator]
+        raise InvalidArgumentError(f"runs must be a positive integer; got {runs!r}.")
+    if not is_integer(seed) or seed < 0:  # type: ignore[operator]
+        raise InvalidArgumentError(f"The master seed must be an integer, 0 or more; got {seed!r}.")
+    if not isinstance(out, (str, Path)):
+        raise InvalidArgumentError(f"out must be a directory's path; got {out!r}.")
+    if jobs is not None and not (is_integer(jobs) and jobs):
+        raise InvalidArgumentError(
+            f"jobs must be a positive number, or -1 for all cores; got {jobs!r}."
+        )
 
 
 def _run_all(todo: list[tuple[Any, ...]], jobs: int | None) -> Iterator[int]:

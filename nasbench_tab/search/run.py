@@ -218,9 +218,10 @@ def is_integer(value: object) -> bool:
 
 
 _Key = tuple[Architecture, int]  # cell, epoch
+_Code = bytes | tuple[bytes, int]  # the cell as bytes; with its epoch where that is not the last
 # The seeds to draw from, and for each (value, seconds) once it was asked. A benchmark is pure, so all runs of a searcher
 # share what was looked up.
-Answers = dict[_Key, tuple[tuple[int, ...], list[tuple[float, float] | None]]]
+Answers = dict[_Code, tuple[tuple[int, ...], list[tuple[float, float] | None]]]
 # What evaluating a proposal gives: the observation, the training seed behind it, the raw value and
 # the cell as bytes.
 _Evaluated = tuple[Observation, int, float, bytes]
@@ -332,8 +333,8 @@ def _evaluator(
     full, maximize = bench.epochs[-1], bench.objective.direction == "max"
     limits = protocol.limits
     reuse, resume = protocol.repeats == "reuse", protocol.resume == "continue"
-    asked: dict[_Key, int] = {}  # how often a cell was trained to an epoch
-    first: dict[_Key, Observation] = {}
+    asked: dict[_Code, int] = {}  # how often a cell was trained to an epoch
+    first: dict[_Code, Observation] = {}
     begun: dict[tuple[Architecture, int, int], float] = {}  # (cell, seed, epoch) -> seconds in all
     paid: dict[tuple[Architecture, int], tuple[int, float]] = {}  # (cell, seed) -> epoch, seconds
 
@@ -344,18 +345,21 @@ def _evaluator(
             raise StrategyError(
                 f"Strategy {label!r} must propose Proposal(architecture, epoch); got {proposal!r}."
             ) from err
-        key = (cell, full if epoch is None else epoch)
         try:
+            # Bytes keep their hash, which tuples compute each time; so they are what is looked up.
             code = bytes(cell)
+            if epoch is None:
+                epoch = full
+            key = code if epoch == full else (code, epoch)
             before, known = asked.get(key, 0), answers.get(key)
         except (TypeError, ValueError) as err:
             raise _malformed(bench, label, cell, epoch) from err
         if known is None:
-            known = answers[key] = _possible(bench, protocol, key, label)
+            known = answers[key] = _possible(bench, protocol, cell, epoch, label)
         if before and reuse:
             return first[key]._replace(status="repeat", seconds=0.0), MEAN_SEED, math.nan, code
         if limits and any(not bench.query(cell, name) <= most for name, most in limits):
-            infeasible = Observation(*key, -math.inf, 0.0, "infeasible")
+            infeasible = Observation(cell, epoch, -math.inf, 0.0, "infeasible")
             return infeasible, MEAN_SEED, math.nan, code
         asked[key] = before + 1
         seeds, found = known
@@ -363,15 +367,15 @@ def _evaluator(
         seed, answer = seeds[which], found[which]
         if answer is None:
             asked_seed = None if seed == MEAN_SEED else seed
-            value, seconds, *_ = bench.lookup(cell, epoch=key[1], seed=asked_seed)
+            value, seconds, *_ = bench.lookup(cell, epoch=epoch, seed=asked_seed)
             found[which] = answer = (value, seconds)  # a plain pair is no work for the collector
         value, seconds = answer
         if resume:
             epochs_before, seconds_before = paid.get((cell, seed), (0, 0.0))
-            if key[1] > epochs_before:  # else a new training that happens to have drawn this seed
-                begun[cell, seed, key[1]] = seconds
+            if epoch > epochs_before:  # else a new training that happens to have drawn this seed
+                begun[cell, seed, epoch] = seconds
                 seconds -= seconds_before
-        observation = Observation(*key, value if maximize else -value, seconds)
+        observation = Observation(cell, epoch, value if maximize else -value, seconds)
         if reuse:
             first[key] = observation
         return observation, seed, value, code
@@ -398,10 +402,9 @@ def _malformed(bench: Benchmark, label: str, cell: Any, epoch: Any) -> StrategyE
 
 
 def _possible(
-    bench: Benchmark, protocol: Protocol, key: _Key, label: str
+    bench: Benchmark, protocol: Protocol, cell: Architecture, epoch: int, label: str
 ) -> tuple[tuple[int, ...], list[tuple[float, float] | None]]:
     """Check a proposal that comes for the first time; return its seeds and room for the answers."""
-    cell, epoch = key
     if not isinstance(cell, tuple) or not bench.space.contains(cell):
         raise _malformed(bench, label, cell, epoch)
     seeds = _seeds(bench, protocol, cell, label)

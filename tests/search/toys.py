@@ -60,6 +60,13 @@ class ToySpace(Space):
         return self.cells[index]
 
 
+SPACE = ToySpace()
+CELLS = SPACE.cells
+
+#: The strategies that come with the package, no toys.
+SHIPPED = ["random", "evolution", "local-search", "reinforce"]
+
+
 def toy_table(
     values: ArrayLike,
     *,
@@ -134,6 +141,20 @@ def noisy_bench(n_seeds: int = 3, **options: Any) -> TableBenchmark:
     return toy_bench(values, **options)
 
 
+def timed(times: Sequence[float], **options: Any) -> TableBenchmark:
+    """Return a table in which the first cells take ``times`` seconds; values are row numbers."""
+    seconds = np.ones(24)
+    seconds[: len(times)] = times
+    return toy_bench(np.arange(24.0), seconds=seconds, **options)
+
+
+def gappy() -> TableBenchmark:
+    """Return a table with 20 of the 24 cells; of two of these only seed 100 was trained."""
+    values = 10.0 * np.arange(20)[:, None] + np.arange(2)
+    values[[3, 5], 1] = np.nan
+    return toy_bench(values, cells=CELLS[:20])
+
+
 #: 24 cells of NAS-Bench-201 for a table that can lie in a folder (its space has a name).
 SOME_CELLS: list[Architecture] = [(*cell, 1, 3, 2) for cell in product((0, 3), (1, 2, 4), range(4))]
 
@@ -165,6 +186,11 @@ def curves_table(name: str, direction: Direction = "max") -> Table:
         test=test,
         static={"parameters": np.linspace(0.1, 1.5, shape[0])},
     )
+
+
+def curves(direction: Any = "max") -> TableBenchmark:
+    """Return ``curves_table`` as a benchmark."""
+    return TableBenchmark(curves_table("curves", direction), NasBench201(), "sha256:toy")
 
 
 class Log:
@@ -216,6 +242,11 @@ def asks(answer: Callable[[int], Any]) -> StrategySpec:
 def cells_of(run: Run) -> list[Architecture]:
     """Return a run's cells as tuples."""
     return list(map(tuple, run.architectures.tolist()))
+
+
+def rows(run: Any) -> list[int]:
+    """Return the row numbers of a run's cells in ``SPACE``."""
+    return [SPACE.index(cell) for cell in cells_of(run)]
 
 
 def same_run(one: Run, other: Run) -> bool:
