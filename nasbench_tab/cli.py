@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -253,7 +252,7 @@ def compare(
 
 def _print_results(results: Results) -> None:
     """Print final means and mean regret, with 95 % bootstrap intervals from 5 runs on."""
-    from nasbench_tab.stats.bootstrap import mean_interval, resampling_weights
+    from nasbench_tab.report.summary import interval  # the report's own, so that both agree
 
     frame = results.frame()
     table = Table("benchmark", "strategy", "runs", "mean", "sd", "mean regret [95 %]", box=None)
@@ -264,9 +263,8 @@ def _print_results(results: Results) -> None:
             rows = frame[(frame["benchmark"] == name) & (frame["strategy"] == label)]
             values, regret = rows[objective].dropna(), rows["regret"].dropna().to_numpy()
             shown = f"{regret.mean():#.4g}" if len(regret) else "-"
-            if len(regret) >= 5:
-                rng = np.random.default_rng(0)
-                found = mean_interval(regret, resampling_weights(len(regret), 2000, rng))
+            found = interval(regret)
+            if found is not None:
                 shown += f" [{found.low:#.4g}, {found.high:#.4g}]"
             mean, sd = (f"{x:#.5g}" for x in (values.mean(), values.std()))
             table.add_row(name, _escaped(label), str(len(values)), mean, sd, shown)
