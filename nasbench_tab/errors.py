@@ -6,6 +6,9 @@
     ├── InvalidArgumentError        a budget, seed, epoch format ... that cannot mean anything
     ├── MissingValueError           a well-formed question about something that was never measured
     ├── TableError                  a table file that is truncated, altered, too new or inconsistent
+    ├── DatasetError                a dataset file that is missing, damaged or not the published one
+    ├── LogError                    a run log that is damaged, of another version or contradicts itself
+    ├── TrainingError               a real training that cannot go on (memory, a foreign checkpoint)
     ├── UnsafePickleError           a pickle that names something outside the allow-list
     ├── StrategyError               a strategy that breaks the ask/tell contract
     └── ResultsError                a results directory that cannot be read, resumed or written
@@ -19,13 +22,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 __all__ = [
+    "DatasetError",
     "InvalidArchitectureError",
     "InvalidArgumentError",
+    "LogError",
     "MissingValueError",
     "NasbenchTabError",
     "ResultsError",
     "StrategyError",
     "TableError",
+    "TrainingError",
     "UnknownNameError",
     "UnsafePickleError",
     "unknown_name",
@@ -54,6 +60,18 @@ class MissingValueError(NasbenchTabError, LookupError):
 
 class TableError(NasbenchTabError):
     """A table that cannot be trusted: truncated, altered, inconsistent or from a newer version."""
+
+
+class DatasetError(NasbenchTabError):
+    """A dataset file that is missing, damaged or not the published one."""
+
+
+class LogError(NasbenchTabError):
+    """A run log that is damaged, of another version, or whose runs cannot stand in one table."""
+
+
+class TrainingError(NasbenchTabError):
+    """A real training that cannot go on: out of memory, or a checkpoint of another training."""
 
 
 class UnsafePickleError(NasbenchTabError):

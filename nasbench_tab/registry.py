@@ -45,6 +45,8 @@ _STRATEGIES = {
     "evolution": "nasbench_tab.strategies.evolution:Evolution",
     "local-search": "nasbench_tab.strategies.local_search:LocalSearch",
     "reinforce": "nasbench_tab.strategies.reinforce:Reinforce",
+    "successive-halving": "nasbench_tab.strategies.successive_halving:SuccessiveHalving",
+    "asha": "nasbench_tab.strategies.asha:Asha",
 }
 
 

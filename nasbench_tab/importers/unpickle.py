@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 from collections.abc import Mapping
@@ -9,31 +10,86 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_tab.errors import UnsafePickleError
 
-__all__ = ["NUMPY_SCALARS", "load_plain", "read_plain"]
+__all__ = ["NUMPY_ARRAYS", "NUMPY_SCALARS", "NumberArray", "load_plain", "read_plain"]
+
+
+def _text(code: Any) -> Any:
+    """Return a code of Python 2's as text; with ``encoding="bytes"`` it arrives as bytes."""
+    return code.decode("ascii") if isinstance(code, bytes) else code
 
 
 class _NumberType:
     """Stands in for numpy.dtype, whose state a pickle can forge to read foreign memory."""
 
-    def __init__(self, code: str, *_align_and_copy: bool) -> None:
-        if not re.fullmatch(r"b1|[iu][1248]|f[248]", code):
-            raise ValueError(f"{code!r} is not the type of a number")
-        self.dtype = np.dtype(code)
+    def __init__(self, code: str | bytes, *_align_and_copy: bool) -> None:
+        text: str = _text(code)
+        if not re.fullmatch(r"b1|[iu][1248]|f[248]", text):
+            raise ValueError(f"{text!r} is not the type of a number")
+        self.dtype = np.dtype(text)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         version, order, *rest = state
+        order = _text(order)
         if version != 3 or order not in ("<", ">", "|") or rest != [None, None, None, -1, -1, 0]:
             raise ValueError(f"{state!r} is not the state of a number's type")
         self.dtype = self.dtype.newbyteorder(order)
 
 
-def _number(kind: _NumberType, data: bytes) -> np.generic:
-    (value,) = np.frombuffer(data, kind.dtype)
-    number: np.generic = value
-    return number
+class _Scalar:
+    """Stands in for the function that makes a number; nothing can be set on it, as on a function."""
+
+    __slots__ = ()
+
+    def __call__(self, kind: _NumberType, data: bytes) -> np.generic:
+        (value,) = np.frombuffer(data, kind.dtype)
+        number: np.generic = value
+        return number
+
+    def __setstate__(self, state: object) -> None:
+        raise ValueError("a pickle sets a state on what makes its numbers")
+
+
+_number = _Scalar()
+
+
+_NDARRAY = object()  # stands in for numpy.ndarray: it can be named, but neither called nor changed
+
+
+class NumberArray:
+    """Stands in for an array of numbers, whose state a pickle can forge as well.
+
+    Attributes:
+        array: The array, read-only; without any element until the pickle has given its state.
+    """
+
+    # In a pickle, "_reconstruct" makes an empty array, and BUILD then hands it its state. A class with
+    # __setstate__ in its place leaves BUILD nothing else to set, which a function would.
+
+    def __init__(self, kind: object, shape: tuple[int, ...], code: str | bytes) -> None:
+        if kind is not _NDARRAY or shape != (0,) or code not in ("b", b"b"):
+            raise ValueError(f"({shape!r}, {code!r}) is not the start of a plain array")
+        self.array: NDArray[Any] = np.empty(0, np.int8)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        version, shape, kind, fortran, data = state
+        if (
+            version != 1
+            or type(shape) is not tuple
+            or not all(type(length) is int and length >= 0 for length in shape)
+            or type(kind) is not _NumberType
+            or type(fortran) is not bool
+            or type(data) is not bytes
+        ):
+            raise ValueError("the state of an array is not that of an array of numbers")
+        size = math.prod(shape) * kind.dtype.itemsize
+        if size != len(data):
+            raise ValueError(f"an array of shape {shape} needs {size} bytes, {len(data)} are there")
+        flat = np.frombuffer(data, kind.dtype)
+        self.array = flat.reshape(shape, order="F" if fortran else "C")
 
 
 #: What a pickle of NumPy numbers needs; pass it as ``allow``. Older files name the older module.
@@ -43,10 +99,20 @@ NUMPY_SCALARS: Mapping[tuple[str, str], Any] = {
     ("numpy", "dtype"): _NumberType,
 }
 
+#: What a pickle of NumPy arrays of numbers needs; each of them comes out as a :class:`NumberArray`.
+NUMPY_ARRAYS: Mapping[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): NumberArray,
+    ("numpy._core.multiarray", "_reconstruct"): NumberArray,
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "dtype"): _NumberType,
+}
+
 
 class _PlainUnpickler(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], allow: Mapping[tuple[str, str], Any], source: str) -> None:
-        super().__init__(file)
+    def __init__(
+        self, file: IO[bytes], allow: Mapping[tuple[str, str], Any], source: str, encoding: str
+    ) -> None:
+        super().__init__(file, encoding=encoding)
         self._allow, self._source = allow, source
 
     def find_class(self, module: str, name: str) -> Any:
@@ -62,7 +128,11 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def load_plain(
-    file: IO[bytes], allow: Mapping[tuple[str, str], Any] | None = None, source: str = "the pickle"
+    file: IO[bytes],
+    allow: Mapping[tuple[str, str], Any] | None = None,
+    source: str = "the pickle",
+    *,
+    encoding: str = "ASCII",
 ) -> Any:
     """Return the object in an open pickle file.
 
@@ -71,12 +141,13 @@ def load_plain(
         allow: ``{(module, name): object}`` that the pickle may name; None allows nothing, so that
             only dicts, lists, tuples, strings, bytes and numbers can come out.
         source: The file's name, for messages.
+        encoding: How to read the strings of a file that Python 2 wrote; "bytes" leaves them bytes.
 
     Raises:
         UnsafePickleError: It names something else, or is truncated or no pickle at all.
     """
     try:
-        return _PlainUnpickler(file, allow or {}, source).load()
+        return _PlainUnpickler(file, allow or {}, source, encoding).load()
     except UnsafePickleError:
         raise
     except Exception as err:  # a damaged pickle raises almost anything

@@ -7,10 +7,11 @@ import io
 import os
 import pickle
 import re
+import struct
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -18,14 +19,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nasbench_tab.errors import UnsafePickleError
-from nasbench_tab.importers.unpickle import NUMPY_SCALARS, load_plain, read_plain
+from nasbench_tab.importers.unpickle import (
+    NUMPY_ARRAYS,
+    NUMPY_SCALARS,
+    NumberArray,
+    load_plain,
+    read_plain,
+)
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 protocols = pytest.mark.parametrize("protocol", PROTOCOLS)
 
 
-def load(data: bytes, allow: Any = None) -> Any:
-    return load_plain(io.BytesIO(data), allow, "file.pkl")
+def load(data: bytes, allow: Any = None, encoding: str = "ASCII") -> Any:
+    return load_plain(io.BytesIO(data), allow, "file.pkl", encoding=encoding)
 
 
 class Planted:
@@ -142,6 +149,167 @@ def test_numpy_numbers_of_every_kind_come_back(code: str) -> None:
 def test_numpy_arrays_are_not_scalars(value: object) -> None:
     with pytest.raises(UnsafePickleError, match=r"asks for numpy\..*allowed: numpy\.core\.multi"):
         load(pickle.dumps(value), NUMPY_SCALARS)
+
+
+SET_PLANTED = b"}U\x07plantedK\x01s"
+
+
+@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+@pytest.mark.parametrize(
+    "state",
+    [SET_PLANTED, b"N" + SET_PLANTED + b"\x86", b"}U\x08__call__Ns", b"K\x01", b"N", b"}", b")"],
+)
+def test_a_pickle_can_set_nothing_on_what_makes_its_numbers(module: bytes, state: bytes) -> None:
+    """What stands in for the function is shared by all pickles that a process reads."""
+    stand_in = NUMPY_SCALARS[module.decode(), "scalar"]
+    with pytest.raises(UnsafePickleError, match="is not a complete pickle of plain data"):
+        load(b"\x80\x02c" + module + b"\nscalar\n" + state + b"b.", NUMPY_SCALARS)
+    assert not hasattr(stand_in, "planted")
+    assert load(pickle.dumps(np.float64(0.5)), NUMPY_SCALARS) == 0.5
+
+
+# --- Arrays, in the layout that Python 2 wrote: protocol 2, strings of bytes ------------------------
+
+RECONSTRUCT = b"cnumpy.core.multiarray\n_reconstruct\n"
+NDARRAY = b"cnumpy\nndarray\n"
+EMPTY = RECONSTRUCT + NDARRAY + b"K\x00\x85U\x01b\x87R"  # _reconstruct(ndarray, (0,), "b")
+MINUS_ONE = b"J\xff\xff\xff\xff"
+
+
+def number_type(code: bytes, order: bytes) -> bytes:
+    state = b"(K\x03U\x01" + order + b"NNN" + MINUS_ONE * 2 + b"K\x00tb"
+    return b"cnumpy\ndtype\nU" + bytes([len(code)]) + code + b"K\x00K\x01\x87R" + state
+
+
+def lengths(*shape: int) -> bytes:
+    return b"(" + b"".join(b"J" + struct.pack("<i", length) for length in shape) + b"t"
+
+
+def text(data: bytes) -> bytes:
+    return b"T" + struct.pack("<i", len(data)) + data
+
+
+U1 = number_type(b"u1", b"|")
+NO, YES = b"\x89", b"\x88"
+
+
+def array_pickle(*state: bytes, start: bytes = EMPTY) -> bytes:
+    return b"\x80\x02" + start + b"(" + b"".join(state) + b"tb."
+
+
+@pytest.mark.parametrize("encoding", ["bytes", "latin1"])
+@pytest.mark.parametrize("code", ["|b1", "|i1", "|u1", "<i2", ">i4", "<u8", "<f2", ">f4", "<f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_python_2_come_back(code: str, order: Literal["C", "F"], encoding: str) -> None:
+    expected = np.arange(6).reshape(2, 3).astype(code)
+    kind = number_type(code[1:].encode(), code[:1].encode())
+    data = text(expected.tobytes(order))
+    whole = array_pickle(b"K\x01", lengths(2, 3), kind, YES if order == "F" else NO, data)
+    with pytest.raises(UnsafePickleError, match=r"asks for numpy\.core\.multiarray\._reconstruct"):
+        load(whole, NUMPY_SCALARS, encoding)
+    if encoding == "bytes":
+        loaded = load(whole, NUMPY_ARRAYS, encoding)
+        assert type(loaded) is NumberArray
+        assert loaded.array.dtype == expected.dtype
+        np.testing.assert_array_equal(loaded.array, expected)
+    else:  # the bytes of the array became text
+        with pytest.raises(UnsafePickleError, match="not that of an array of numbers"):
+            load(whole, NUMPY_ARRAYS, encoding)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1, 1, 1, 4)])
+def test_arrays_of_every_shape_come_back(shape: tuple[int, ...]) -> None:
+    data = text(bytes(int(np.prod(shape))))
+    loaded = load(array_pickle(b"K\x01", lengths(*shape), U1, NO, data), NUMPY_ARRAYS, "bytes")
+    assert loaded.array.shape == shape
+
+
+@pytest.mark.parametrize("module", [b"numpy.core.", b"numpy._core."])
+def test_arrays_that_python_3_wrote_come_back(module: bytes) -> None:
+    expected = np.arange(6, dtype=">i4").reshape(2, 3).T
+    data = pickle.dumps({"a": [expected]}, 3).replace(b"numpy._core.", module)
+    loaded = load(data, {**NUMPY_SCALARS, **NUMPY_ARRAYS})["a"][0].array
+    assert loaded.dtype == expected.dtype
+    np.testing.assert_array_equal(loaded, expected)
+
+
+def test_strings_of_python_2_are_read_as_the_caller_says() -> None:
+    data = b"\x80\x02}U\x01aU\x01\xffs."
+    assert load(data, encoding="bytes") == {b"a": b"\xff"}
+    assert load(data, encoding="latin1") == {"a": "\xff"}
+    with pytest.raises(UnsafePickleError, match=r"is not a complete pickle.*UnicodeDecodeError"):
+        load(data)
+
+
+OBJECTS = b"cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R"
+FORGED: dict[str, bytes] = {
+    "more than there is": array_pickle(b"K\x01", lengths(2**20), U1, NO, text(b"12345678")),
+    "less than there is": array_pickle(b"K\x01", lengths(7), U1, NO, text(b"12345678")),
+    "negative lengths": array_pickle(b"K\x01", lengths(-2, -4), U1, NO, text(b"12345678")),
+    "a product past 2**64": array_pickle(
+        b"K\x01", lengths(*[2**30] * 4), U1, NO, text(b"12345678")
+    ),
+    "nothing times too much": array_pickle(
+        b"K\x01", lengths(0, *[2**30] * 4), U1, NO, text(b"")
+    ),
+    "too many dimensions": array_pickle(b"K\x01", lengths(*[1] * 70), U1, NO, text(b"1")),
+    "a length that is no number": array_pickle(b"K\x01", b"(U\x018t", U1, NO, text(b"12345678")),
+    "a length that is a truth": array_pickle(b"K\x01", b"(\x88t", U1, NO, text(b"1")),
+    "a shape that is no tuple": array_pickle(b"K\x01", b"K\x08", U1, NO, text(b"12345678")),
+    "objects": array_pickle(b"K\x01", lengths(1), OBJECTS, NO, text(b"12345678")),
+    "objects in a list": array_pickle(b"K\x01", lengths(1), OBJECTS, NO, b"]K\x01a"),
+    "numbers in a list": array_pickle(b"K\x01", lengths(1), U1, NO, b"]K\x01a"),
+    "a record": array_pickle(
+        b"K\x01", lengths(1), number_type(b"V8", b"|"), NO, text(b"12345678")
+    ),
+    "text": array_pickle(b"K\x01", lengths(2), number_type(b"U1", b"<"), NO, text(b"12345678")),
+    "a type of no known order": array_pickle(
+        b"K\x01", lengths(8), number_type(b"u1", b"?"), NO, text(b"12345678")
+    ),
+    "a type only named": array_pickle(b"K\x01", lengths(8), text(b"u1"), NO, text(b"12345678")),
+    "an array for a type": array_pickle(b"K\x01", lengths(8), EMPTY, NO, text(b"12345678")),
+    "no bytes": array_pickle(b"K\x01", lengths(8), U1, NO, b"N"),
+    "an order that is a number": array_pickle(
+        b"K\x01", lengths(8), U1, b"K\x02", text(b"12345678")
+    ),
+    "another version": array_pickle(b"K\x02", lengths(8), U1, NO, text(b"12345678")),
+    "no version": array_pickle(lengths(8), U1, NO, text(b"12345678")),
+    "a state that is a dict": b"\x80\x02" + EMPTY + b"}b.",
+    "attributes": b"\x80\x02" + EMPTY + b"N}U\x05arrayK\x01s\x86b.",
+    "another start": array_pickle(
+        b"K\x01", lengths(1), U1, NO, text(b"1"),
+        start=RECONSTRUCT + NDARRAY + b"J\xff\xff\xff\x7f\x85U\x01b\x87R",
+    ),
+    "a start of objects": RECONSTRUCT + NDARRAY + b"K\x00\x85U\x01O\x87R.",
+    "a start of another class": RECONSTRUCT + b"cnumpy\ndtype\nK\x00\x85U\x01b\x87R.",
+    "ndarray called": b"\x80\x02" + NDARRAY + lengths(8) + b"\x85R.",
+    "ndarray made": b"\x80\x02" + NDARRAY + lengths(8) + b"\x85\x81.",
+    "ndarray changed": b"\x80\x02" + NDARRAY + b"}U\x01aK\x01sb.",
+    "ndarray changed by slots": b"\x80\x02" + NDARRAY + b"N}U\x01aK\x01s\x86b.",
+    "_reconstruct changed": b"\x80\x02" + RECONSTRUCT + b"N}U\x08__init__K\x01s\x86b.",
+    "numpy.dtype changed": b"\x80\x02cnumpy\ndtype\nN}U\x08__init__K\x01s\x86b.",
+    "items set": b"\x80\x02" + EMPTY + b"K\x00K\x01s.",
+    "items appended": b"\x80\x02" + EMPTY + b"K\x01a.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", FORGED.values(), ids=FORGED.keys())
+def test_forged_arrays_are_refused(data: bytes) -> None:
+    """The sizes are Python's own integers and the bytes are the pickle's: nothing is read past them."""
+    with pytest.raises(UnsafePickleError, match=r"^file\.pkl is not a complete pickle"):
+        load(data, {**NUMPY_SCALARS, **NUMPY_ARRAYS}, "bytes")
+
+
+def test_an_array_without_a_state_is_empty() -> None:
+    assert load(b"\x80\x02" + EMPTY + b".", NUMPY_ARRAYS, "bytes").array.size == 0
+
+
+def test_truncated_arrays_are_refused_wherever_they_end() -> None:
+    whole = array_pickle(b"K\x01", lengths(2, 4), U1, NO, text(b"12345678"))
+    assert load(whole, NUMPY_ARRAYS, "bytes").array.tobytes() == b"12345678"
+    for length in range(len(whole)):
+        with pytest.raises(UnsafePickleError, match=r"^file\.pkl "):
+            load(whole[:length], NUMPY_ARRAYS, "bytes")
 
 
 def test_allowed_globals_come_back_and_the_list_is_named() -> None:

@@ -1,0 +1,1 @@
+"""Real training: networks, data, the loop, run logs. The only part that imports torch."""
