@@ -10,20 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from nasbench_tab import __version__
+from nasbench_tab import __version__, cli_train
 from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError, unknown_name
 from nasbench_tab.records import Protocol
+from nasbench_tab.terminal import err as _err
+from nasbench_tab.terminal import escaped as _escaped
+from nasbench_tab.terminal import out as _out
+from nasbench_tab.terminal import progress_bar
 
 if TYPE_CHECKING:
     from nasbench_tab.search.results import Results
@@ -36,11 +31,7 @@ app = typer.Typer(
     add_completion=False,
     help="Compare neural architecture search strategies on tabular benchmarks, without a GPU.",
 )
-# Nothing is cut or folded where the output goes to a file or another program.
-_WIDE = None if sys.stdout.isatty() else 10_000
-_out = Console(highlight=False, soft_wrap=True, width=_WIDE)
 _NUMBER = re.compile("[+-]?[0-9]+")
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -92,6 +83,7 @@ def info(name: Annotated[str, typer.Argument(help="A benchmark.")]) -> None:
     _out.print(f"[bold]{_escaped(about.get('title', name))}[/]  ({name})")
     rows = {
         "space": f"{bench.space.name}: {len(bench.measured())} of {bench.space.size} architectures",
+        "coverage": about.get("coverage", ""),
         "training": f"{bench.training} on {bench.dataset}",
         "protocol": about.get("protocol", ""),
         "epochs": ", ".join(map(str, bench.epochs)),
@@ -225,7 +217,7 @@ def compare(
         missing=missing,  # type: ignore[arg-type]
         limits=tuple(_limit(text) for text in limit or ()),
     )
-    progress = _progress()
+    progress = progress_bar()
     task = progress.add_task("runs", total=None)
 
     def show(done: int, total: int) -> None:
@@ -313,22 +305,8 @@ def _limit(text: str) -> tuple[str, float]:
         ) from err
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=_err,
-    )
-
-
-def _escaped(text: object) -> str:
-    from rich.markup import escape
-
-    return escape(str(text))
+for _command in (cli_train.train, cli_train.collect, cli_train.tabulate):
+    app.command()(_command)
 
 
 if __name__ == "__main__":

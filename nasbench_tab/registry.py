@@ -14,16 +14,25 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from nasbench_tab import paths
+from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.benchmarks.table import TableBenchmark
 from nasbench_tab.benchmarks.tablefile import read_manifest, read_table
-from nasbench_tab.errors import NasbenchTabError, StrategyError, UnknownNameError, unknown_name
+from nasbench_tab.errors import (
+    InvalidArgumentError,
+    NasbenchTabError,
+    StrategyError,
+    UnknownNameError,
+    unknown_name,
+)
 from nasbench_tab.spaces.base import Space
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from nasbench_tab.train.live import LiveBenchmark
 
 __all__ = [
     "benchmark_names",
@@ -50,17 +59,41 @@ _STRATEGIES = {
 }
 
 
-def load(name: str, *, training: str | None = None) -> TableBenchmark:
+@overload
+def load(
+    name: str, *, training: str | None = None, source: Literal["table"] = "table"
+) -> TableBenchmark: ...
+@overload
+def load(name: str, *, source: Literal["live"], **options: Any) -> LiveBenchmark: ...
+def load(
+    name: str,
+    *,
+    training: str | None = None,
+    source: Literal["table", "live"] = "table",
+    **options: Any,
+) -> Benchmark:
     """Return the benchmark ``name``.
 
     Args:
         name: For example ``"nb201-cifar10"``; ``benchmark_names()`` lists all.
         training: Which way of training, where a table holds several; None = its default.
+        source: ``"table"``, or ``"live"``: every query trains (the extra ``train`` is needed).
+        options: For ``"live"``: see :class:`~nasbench_tab.train.live.LiveBenchmark`.
 
     Raises:
-        UnknownNameError: No such benchmark or training; the nearest names are offered.
+        UnknownNameError: No such benchmark, training or source; the nearest names are offered.
         TableError: Its files are damaged, altered or from a newer version.
     """
+    if source == "live":
+        from nasbench_tab.train.live import LiveBenchmark
+        from nasbench_tab.train.tasks import task_named
+
+        task = task_named(name)
+        return LiveBenchmark(task, load_space(task.space), **options)
+    if source != "table":
+        raise unknown_name("source", source, ["table", "live"])
+    if options:
+        raise InvalidArgumentError(f"A table takes no {', '.join(options)}.")
     folder = table_folder(name)
     manifest = read_manifest(folder)
     table = read_table(folder, manifest)._replace(name=name)

@@ -115,10 +115,13 @@ def check_benchmark(bench: Benchmark, *, n: int = 100, seed: int = 0) -> None:
     _require(np.array_equal(values, bench.query(cells)), "the same question gives another answer")
     for cell, value in zip(cells, values.tolist(), strict=True):
         _check_answers(bench, cell, value)
-    best = bench.query(measured).max() if metric.direction == "max" else bench.query(measured).min()
-    _require(
-        metric.score(best) >= max(map(metric.score, values.tolist())), "a cell beats the optimum"
-    )
+    if not bench.stateful:  # which would train them all
+        every = bench.query(measured)
+        best = every.max() if metric.direction == "max" else every.min()
+        _require(
+            metric.score(best) >= max(map(metric.score, values.tolist())),
+            "a cell beats the optimum",
+        )
     cell = cells[0]
     nowhere = bench.epochs[-1] + 1
     _require_raises(
@@ -235,7 +238,9 @@ def _median_limit(bench: Benchmark) -> tuple[tuple[str, float], ...]:
     free = [n for n, m in bench.metrics.items() if m.split == "none" and n != "train_seconds"]
     if not free:
         return ()
-    return ((free[0], float(np.median(bench.query(bench.measured(), free[0])))),)
+    cells = bench.measured()
+    some = cells[:: len(cells) // 5] if bench.stateful else cells  # to train all takes too long
+    return ((free[0], float(np.median(bench.query(some, free[0])))),)
 
 
 def _same(a: Run, b: Run) -> bool:

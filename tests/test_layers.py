@@ -20,6 +20,7 @@ ROOT = "(root)"  # nasbench_tab itself: its version, and lazily everything
 MAY: dict[str, set[str]] = {
     "errors": set(),
     "paths": set(),
+    "terminal": set(),
     "records": {"errors"},
     "atomic": {"errors"},
     "spaces": {"errors", "records"},
@@ -28,15 +29,16 @@ MAY: dict[str, set[str]] = {
     "strategies": {"errors", "records", "spaces", "predictors"},
     "benchmarks": {"errors", "records", "spaces", "atomic", "stats", "predictors"},
     # Beside the benchmarks: finding them, filling them, training for them.
-    "registry": {"errors", "records", "spaces", "paths", "benchmarks"},
+    "registry": {"errors", "records", "spaces", "paths", "benchmarks", "train"},
     "importers": {"errors", "records", "spaces", "atomic", "benchmarks"},
-    "train": {"errors", "records", "spaces", "atomic", "paths", "benchmarks", "importers"},
+    "train": {*("errors", "records", "spaces", "atomic", "paths", "benchmarks", "importers"), ROOT},
 }
 MAY["adapters"] = {"errors", "records", "spaces", "benchmarks", "registry"}
 MAY["search"] = MAY["benchmarks"] | {"benchmarks", "registry", "strategies", ROOT}
 MAY["report"] = MAY["search"] | {"search"}
 MAY["verify"] = MAY["search"] | {"search", "train", "importers"}
 MAY["testing"] = MAY["search"] | {"search", "train"}
+MAY["cli_train"] = {*MAY["train"], "train", "registry", "terminal"}
 MAY["cli"] = set(MAY) - {"testing"} | {ROOT}
 MAY[ROOT] = set(MAY) - {"cli", "testing", ROOT}
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_train import bench_train
 
 import nasbench_tab as nbt
 from nasbench_tab.search.exact import random_search_curve
@@ -270,6 +271,7 @@ BENCHES = {
     "loop": bench_loop,
     "compare": bench_compare,
     "exact": bench_exact,
+    "train": bench_train,
 }
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Try recipes on random canonical cells, two seeds each: what does a run cost, what does it tell apart?
 
-    .venv/bin/python tools/pilot.py side=12 side=14,batch=128 --cells 60 --jobs 2
+    .venv/bin/python tools/pilot.py peak=0.15 side=12 side=14,batch=128 --cells 60 --jobs 2
 
-Each configuration is the recipe small-10 with fields replaced; ``n`` is the number of training
+Each configuration is the recipe small-5 with fields replaced; ``n`` is the number of training
 images, ``n_valid`` that of validation images; ``cells_a_stage``,
 ``channels``, ``stages`` and ``stem`` change the skeleton. One line a configuration, as
 Markdown: mean seconds of a run (training and evaluation), lowest and highest accuracy, deviation between
@@ -53,8 +53,8 @@ def one_run(job: tuple[str, Architecture, int, str, str | None]) -> dict[str, An
     from nasbench_tab.train.tensors import make_data, pick_device
 
     changes = configuration(text)
-    n = changes.pop("n", 12000)
-    n_valid = changes.pop("n_valid", 8000)
+    n = changes.pop("n", 20000)
+    n_valid = changes.pop("n_valid", 6000)
     shape = {
         "cells": changes.pop("cells_a_stage", 1),
         "channels": changes.pop("channels", 8),
@@ -62,14 +62,14 @@ def one_run(job: tuple[str, Architecture, int, str, str | None]) -> dict[str, An
         "stem": changes.pop("stem", 3),
     }
     networks.SKELETONS["small"] = networks.SKELETONS["small"]._replace(**shape)
-    recipe: Recipe = RECIPES["small-10"]._replace(**changes)
+    recipe: Recipe = RECIPES["small-5"]._replace(**changes)
     device = pick_device(device_name)
     key = f"{n} {n_valid} {recipe.side}"
     if key not in _kept:
         if "images" not in _kept:
             _kept["images"] = load_images("fashion-mnist", folder)
         order, tests = raw_permutation([2026, 0], 60000), raw_permutation([2026, 1], 10000)
-        split = Split(order[:n], order[60000 - n_valid :], tests[:5000])
+        split = Split(order[:n], order[60000 - n_valid :], tests[:4000])
         _kept[key] = make_data(*_kept["images"], split, recipe.side, device)
     trainer = loop.Trainer(cell, recipe, _kept[key], seed)
     begin = time.perf_counter()

@@ -11,6 +11,7 @@ NumPy's too, or a one-dimensional integer array (official indices); a two-dimens
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, overload
@@ -18,10 +19,11 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_tab.errors import InvalidArchitectureError, InvalidArgumentError
 from nasbench_tab.records import Answer, Architecture, Metric
 from nasbench_tab.spaces.base import Space
 
-__all__ = ["ArchitectureLike", "Architectures", "Benchmark"]
+__all__ = ["ArchitectureLike", "Architectures", "Benchmark", "cell_of", "index_of", "integer"]
 
 ArchitectureLike: TypeAlias = str | Architecture | int | np.integer[Any]
 Architectures: TypeAlias = list[Any] | NDArray[np.integer[Any]]
@@ -40,6 +42,7 @@ class Benchmark(ABC):
         resumable: Whether a training may be paused and resumed (a curve, not separate trainings).
         has_seconds: Whether ``lookup`` gives simulated training times.
         fingerprint: Content hash of the data behind the answers.
+        stateful: Whether a query takes real time and leaves something behind: it trains.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Benchmark(ABC):
     resumable: bool
     has_seconds: bool
     fingerprint: str
+    stateful: bool = False
 
     @overload
     def query(
@@ -131,3 +135,46 @@ class Benchmark(ABC):
     @abstractmethod
     def measured(self, seed: int | None = None) -> NDArray[np.uint8]:
         """Return all architectures with a full training (of this seed), ``(n, cell length)``."""
+
+
+def cell_of(space: Space, arch: object) -> Architecture:
+    """Return the cell that one architecture names: a published string, a cell or an index.
+
+    Raises:
+        InvalidArchitectureError: It is none of this space.
+    """
+    if isinstance(arch, str):
+        return space.parse(arch)
+    if isinstance(arch, tuple):
+        space.check(arch)
+        return arch
+    return space.unindex(index_of(arch))
+
+
+def index_of(arch: object) -> int:
+    """Return an official index as Python's own integer.
+
+    Raises:
+        InvalidArchitectureError: It is no integer.
+    """
+    try:
+        if isinstance(arch, (bool, np.bool)):
+            raise TypeError
+        return operator.index(arch)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidArchitectureError(
+            f"{arch!r} is not an architecture. Expected a published string, a cell (tuple), an "
+            "official index (integer), or a list or integer array of these."
+        ) from None
+
+
+def integer(name: str, value: object) -> int:
+    """Return a whole number, NumPy's too, as Python's own.
+
+    Raises:
+        InvalidArgumentError: It is none.
+    """
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidArgumentError(f"{name} must be an integer or None, not {value!r}.") from None

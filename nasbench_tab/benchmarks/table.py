@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import operator
 from functools import cached_property
 from typing import Any, Literal, overload
@@ -15,11 +17,16 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.benchmarks.base import ArchitectureLike, Architectures, Benchmark
+from nasbench_tab.benchmarks.base import (
+    ArchitectureLike,
+    Architectures,
+    Benchmark,
+    index_of,
+    integer,
+)
 from nasbench_tab.benchmarks.tablefile import Column, Table
 from nasbench_tab.errors import (
     InvalidArchitectureError,
-    InvalidArgumentError,
     MissingValueError,
     unknown_name,
 )
@@ -163,11 +170,34 @@ class TableBenchmark(Benchmark):
         return self._seeds[self._found(arch)]
 
     def measured(self, seed: int | None = None) -> NDArray[np.uint8]:
-        """Return all architectures with a full training (of this seed), ``(n, cell length)``."""
+        """Return all architectures with a full training (of this seed), ``(n, cell length)``.
+
+        A cell counts if the same network in canonical form was trained.
+        """
         _, _, seed = self._plain(None, None, seed)
         present = np.isfinite(np.asarray(self._view(None, None, seed)))
-        architectures = self._table.architectures
-        return architectures if present.all() else architectures[present]
+        cells, rows = self._answered
+        present = present[rows]
+        return cells if present.all() else cells[present]
+
+    @cached_property
+    def _answered(self) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+        """All cells that the table answers for, and their rows; the table's own cells first."""
+        own, rows = self._table.architectures, np.arange(self._n)
+        size = math.prod(self.space.choices)
+        if self._table.by_index or self._n == self.space.size or size > 2**16:
+            return own, rows
+        same = []  # cells that are the same network as one of the table's
+        for cell in itertools.product(*map(range, self.space.choices)):
+            if cell not in self._rows and self.space.contains(cell):
+                row = self._rows.get(self.space.canonical(cell))
+                if row is not None:
+                    same.append((cell, row))
+        if not same:
+            return own, rows
+        cells = np.concatenate([own, np.array([cell for cell, _ in same], np.uint8)])
+        cells.setflags(write=False)
+        return cells, np.concatenate([rows, np.array([row for _, row in same], np.intp)])
 
     @cached_property
     def _rows(self) -> dict[Any, int]:
@@ -201,9 +231,9 @@ class TableBenchmark(Benchmark):
         if not (metric is None or isinstance(metric, str)):
             raise unknown_name(f"metric of {self.name}", metric, self._columns)
         if not (epoch is None or type(epoch) is int):
-            epoch = _integer("epoch", epoch)
+            epoch = integer("epoch", epoch)
         if not (seed is None or type(seed) is int):
-            seed = _integer("seed", seed)
+            seed = integer("seed", seed)
         return metric, epoch, seed
 
     def _found(self, arch: object) -> int:
@@ -233,16 +263,7 @@ class TableBenchmark(Benchmark):
             return row
         if isinstance(arch, tuple):
             return self._known(self.space.check(arch), arch)
-        try:
-            if isinstance(arch, (bool, np.bool)):
-                raise TypeError
-            index = operator.index(arch)  # type: ignore[arg-type]
-        except TypeError:
-            raise InvalidArchitectureError(
-                f"{arch!r} is not an architecture. Expected a published string, a cell (tuple), an "
-                "official index (integer), or a list or integer array of these."
-            ) from None
-        return self._row_of(index)
+        return self._row_of(index_of(arch))
 
     def _row_of(self, index: int) -> int:
         if self._table.by_index and 0 <= index < self._n:
@@ -254,6 +275,8 @@ class TableBenchmark(Benchmark):
         row = self._rows.get(cell)
         if row is None:
             row = self._rows.get(self.space.canonical(cell))
+            if row is not None:
+                self._rows[cell] = row
         if row is None:
             raise MissingValueError(
                 f"{self.name} holds nothing about {asked!r} "
@@ -391,13 +414,6 @@ class TableBenchmark(Benchmark):
 
 
 _NAN = float("nan")
-
-
-def _integer(name: str, value: object) -> int:
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InvalidArgumentError(f"{name} must be an integer or None, not {value!r}.") from None
 
 
 def _constant(n: int, value: float) -> memoryview:

@@ -16,6 +16,7 @@ import operator
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from numbers import Real
 from typing import Any
@@ -335,8 +336,7 @@ def _evaluator(
     reuse, resume = protocol.repeats == "reuse", protocol.resume == "continue"
     asked: dict[_Code, int] = {}  # how often a cell was trained to an epoch
     first: dict[_Code, Observation] = {}
-    begun: dict[tuple[Architecture, int, int], float] = {}  # (cell, seed, epoch) -> seconds in all
-    paid: dict[tuple[Architecture, int], tuple[int, float]] = {}  # (cell, seed) -> epoch, seconds
+    trainings: dict[bytes, list[_Training]] = {}  # only where they can be continued
 
     def evaluate(proposal: Any) -> _Evaluated:
         try:
@@ -363,6 +363,9 @@ def _evaluator(
             return infeasible, MEAN_SEED, math.nan, code
         asked[key] = before + 1
         seeds, found = known
+        if resume:
+            training = _continued(trainings.setdefault(code, []), epoch)
+            before = training.number
         which = 0 if len(seeds) == 1 else draw(code, before, len(seeds))
         seed, answer = seeds[which], found[which]
         if answer is None:
@@ -371,22 +374,47 @@ def _evaluator(
             found[which] = answer = (value, seconds)  # a plain pair is no work for the collector
         value, seconds = answer
         if resume:
-            epochs_before, seconds_before = paid.get((cell, seed), (0, 0.0))
-            if epoch > epochs_before:  # else a new training that happens to have drawn this seed
-                begun[cell, seed, epoch] = seconds
-                seconds -= seconds_before
+            paid, training.seconds = training.seconds, seconds
+            seconds -= paid
+            training.epoch, training.seed, training.running = epoch, seed, True
+            training.score = value if maximize else -value
         observation = Observation(cell, epoch, value if maximize else -value, seconds)
         if reuse:
             first[key] = observation
         return observation, seed, value, code
 
     def ended(observation: Observation, seed: int) -> None:
-        cell, epoch = observation.architecture, observation.epoch
-        seconds = begun.get((cell, seed, epoch))
-        if seconds is not None and epoch > paid.get((cell, seed), (0, 0.0))[0]:
-            paid[cell, seed] = (epoch, seconds)
+        for training in trainings[bytes(observation.architecture)]:
+            if training.running and (training.epoch, training.seed) == (observation.epoch, seed):
+                training.running = False
+                return
 
     return evaluate, ended
+
+
+@dataclass(slots=True)
+class _Training:
+    """One training that may be continued: the number-th of its cell, and how far it is."""
+
+    number: int
+    epoch: int = 0
+    seed: int = MEAN_SEED
+    seconds: float = 0.0
+    score: float = -math.inf
+    running: bool = False
+
+
+def _continued(trainings: list[_Training], epoch: int) -> _Training:
+    """Return the training of a cell that goes on to ``epoch``: a new one where none can.
+
+    Of several it is the one that is furthest, then the one with the best score: what a strategy that
+    promotes the best means.
+    """
+    ready = [known for known in trainings if known.epoch < epoch and not known.running]
+    if ready:
+        return max(ready, key=lambda known: (known.epoch, known.score))
+    trainings.append(_Training(len(trainings)))
+    return trainings[-1]
 
 
 def _malformed(bench: Benchmark, label: str, cell: Any, epoch: Any) -> StrategyError:

@@ -77,13 +77,13 @@ _NB201 = Recipe(
 RECIPES = {
     "nb201-200": _NB201,
     "nb201-12": _NB201._replace(epochs=12),
-    "small-10": Recipe(
+    "small-5": Recipe(
         skeleton="small",
-        side=12,
-        epochs=10,
+        side=10,
+        epochs=5,
         batch=256,
         drop_last=True,
-        peak=0.3,
+        peak=0.15,
         schedule="one-cycle",
         warmup=0.3,
         momentum=0.9,

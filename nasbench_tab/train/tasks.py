@@ -34,13 +34,13 @@ class Task(NamedTuple):
 TASKS = {
     task.name: task
     for task in (
-        Task("nb201-fashion", "nasbench201", "fashion-mnist", "fashion-small", RECIPES["small-10"]),
+        Task("nb201-fashion", "nasbench201", "fashion-mnist", "fashion-small", RECIPES["small-5"]),
         Task(
             "nb201-digits",
             "nasbench201",
             "digits",
             "digits",
-            RECIPES["small-10"]._replace(side=None, epochs=4, batch=64, peak=0.2),
+            RECIPES["small-5"]._replace(side=None, epochs=4, batch=64, average=0.9),
         ),
         Task(
             "nb201-cifar10-12",

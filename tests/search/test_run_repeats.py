@@ -152,15 +152,44 @@ def test_a_training_is_continued_only_for_the_cell_that_was_trained() -> None:
     assert [o.seconds for o in log.told] == pytest.approx(expected)
 
 
-def test_a_lower_or_equal_epoch_is_a_new_training_at_full_cost() -> None:
+def test_a_lower_or_equal_epoch_is_a_new_training_that_can_be_continued_too() -> None:
     bench = curves()
     log = Log()
-    script = [Proposal(SOME_CELLS[0], epoch) for epoch in (3, 1, 3, 9)]
-    protocol = Protocol(evaluations=4, resume="continue", missing="masked", seeds=777)
+    script = [Proposal(SOME_CELLS[0], epoch) for epoch in (3, 1, 3, 3, 9)]
+    protocol = Protocol(evaluations=5, resume="continue", missing="masked", seeds=777)
     run_search(scripted(script, log), bench, protocol)
     full = bench.lookup(SOME_CELLS[0], seed=777).seconds
-    expected = [full / 3, full / 9, full / 3, full * 2 / 3]
+    expected = [full / 3, full / 9, full * 2 / 9, full / 3, full * 2 / 3]
     assert [o.seconds for o in log.told] == pytest.approx(expected)
+
+
+def curve_bench() -> Any:
+    """Return a bench of one second an epoch, whose values say the seed: 100, 101, 102 in rising order."""
+    values = np.arange(3.0)[None, :, None] + np.zeros((len(CELLS), 1, 9))
+    seconds = np.arange(1.0, 10.0)[None, None, :]
+    return toy_bench(values, seconds=seconds, curve=True, seeds=(100, 101, 102))
+
+
+def test_of_two_trainings_of_a_cell_the_better_one_is_continued() -> None:
+    differed = set()
+    for seed in range(30):
+        log = Log()
+        script = [Proposal(CELLS[0], epoch) for epoch in (1, 1, 9)]
+        protocol = Protocol(evaluations=3, resume="continue")
+        run = run_search(scripted(script, log), curve_bench(), protocol, seed=seed)
+        assert run.seeds[2] == run.seeds[:2].max()
+        assert [o.seconds for o in log.told] == [1.0, 1.0, 8.0]
+        differed.add(int(np.sign(run.seeds[0] - run.seeds[1])))
+    assert differed == {-1, 0, 1}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_trainings_that_drew_the_same_seed_are_continued_one_by_one(workers: int) -> None:
+    log = Log()
+    script = [Proposal(CELLS[0], epoch) for epoch in (1, 1, 9, 9, 9)]
+    protocol = Protocol(evaluations=5, resume="continue", seeds=100, workers=workers)
+    run_search(scripted(script, log), curve_bench(), protocol)
+    assert sorted(o.seconds for o in log.told) == [1.0, 1.0, 8.0, 8.0, 9.0]
 
 
 def test_a_training_that_is_still_running_cannot_be_continued() -> None:

@@ -64,7 +64,7 @@ SPACE = ToySpace()
 CELLS = SPACE.cells
 
 #: The strategies that come with the package, no toys.
-SHIPPED = ["random", "evolution", "local-search", "reinforce"]
+SHIPPED = ["random", "evolution", "local-search", "reinforce", "successive-halving", "asha"]
 
 
 def toy_table(

@@ -48,12 +48,12 @@ def test_a_seed_gives_the_same_curve_bit_for_bit() -> None:
     task = task_named("nb201-digits")
     data = load_data(task, CPU)
     one, again, other = (Trainer((3, 3, 1, 3, 1, 3), task.recipe, data, seed) for seed in (0, 0, 1))
-    for trainer in (one, again, other):
+    for trainer, epochs in ((one, 2), (again, 2), (other, 1)):
         torch.manual_seed(id(trainer))  # what others draw has no influence
-        trainer.advance(2)
+        trainer.advance(epochs)
     assert exact(one) == exact(again)
     assert torch.equal(weights(one.averaged), weights(again.averaged))
-    assert all(one.curve[name] != other.curve[name] for name in EXACT)
+    assert all(one.curve[name][0] != other.curve[name][0] for name in EXACT)
     assert one.curve["train_accuracy"][1] > 50  # ten classes
 
 
@@ -321,14 +321,14 @@ def test_the_published_recipe_trains_an_epoch_on_a_cpu() -> None:
         pixels = rng.integers(0, 256, (n, 32, 32, 3)).astype(np.uint8)
         return Images(pixels, np.arange(n, dtype=np.int64) % 10)
 
-    split = Split(np.arange(270), np.arange(270, 300), np.arange(20))
-    data = make_data(images(300), images(20), split, None, CPU)
-    trainer = Trainer((2, 0, 0, 1, 4, 0), RECIPES["nb201-12"], data, 0)
+    split = Split(np.arange(260), np.arange(260, 270), np.arange(10))
+    data = make_data(images(270), images(10), split, None, CPU)
+    trainer = Trainer((0, 0, 0, 2, 0, 0), RECIPES["nb201-12"], data, 0)
     shapes: list[tuple[int, ...]] = []
     trainer.network.register_forward_pre_hook(lambda _, x: shapes.append(tuple(x[0].shape)))
     assert trainer.advance(1) == "ok"
     # The weights are not averaged, so that one network is trained and evaluated.
-    assert [shape[0] for shape in shapes] == [256, 14, 30, 20]
+    assert [shape[0] for shape in shapes] == [256, 4, 10, 10]
     assert trainer.averaged is trainer.network
     assert all(shape[1:] == (3, 32, 32) for shape in shapes)
     assert trainer.curve["train_loss"][0] == pytest.approx(math.log(10), abs=0.8)

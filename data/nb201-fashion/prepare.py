@@ -1,0 +1,38 @@
+"""Rebuild this table from the run logs beside it; new runs are packed into a shard first.
+
+pip install nasbench_tab
+python data/nb201-fashion/prepare.py
+
+The runs themselves come from (stop and start it as you like):
+
+nasbench-tab collect nb201-fashion --device cpu --log data/nb201-fashion/logs
+"""
+
+from pathlib import Path
+
+from nasbench_tab.registry import load_space
+from nasbench_tab.train.log import pack
+from nasbench_tab.train.tabulate import tabulate
+
+here = Path(__file__).resolve().parent
+logs = here / "logs"
+pack(logs)
+print(
+    tabulate(
+        [logs],
+        here,
+        load_space,
+        about={
+            "title": "NAS-Bench-201 cells on Fashion-MNIST, our own trainings with learning curves",
+            "licence": "Apache-2.0 (nasbench_tab's own trainings); Fashion-MNIST: MIT, Zalando SE",
+            "citation": [
+                "Dong and Yang, NAS-Bench-201: Extending the Scope of Reproducible Neural "
+                "Architecture Search, ICLR 2020 (the cells)",
+                "Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking "
+                "Machine Learning Algorithms, 2017 (the images)",
+            ],
+            "lacks": ["cells that were not trained yet; see coverage"],
+        },
+        distinct=5260,
+    )
+)

@@ -1,0 +1,218 @@
+"""The commands that train for real and that make tables of logs."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nasbench_tab.errors import (
+    InvalidArgumentError,
+    MissingValueError,
+    TrainingError,
+    UnknownNameError,
+)
+from nasbench_tab.terminal import out, progress_bar
+
+if TYPE_CHECKING:
+    from nasbench_tab.records import Architecture
+    from nasbench_tab.spaces.base import Space
+    from nasbench_tab.train.log import LoggedRun
+    from nasbench_tab.train.loop import Trainer
+
+__all__ = ["collect", "tabulate", "train"]
+
+_Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+_Folder = Annotated[
+    Path | None,
+    typer.Option(help="Where the dataset's files lie; default: the system's, or a download."),
+]
+
+
+def train(
+    task: Annotated[str, typer.Argument(help="For example nb201-fashion.")],
+    arch: Annotated[str, typer.Argument(help="Published string or official index.")],
+    seed: Annotated[int, typer.Option(help="Training seed.")] = 0,
+    device: _Device = "auto",
+    folder: _Folder = None,
+    log: Annotated[Path | None, typer.Option(help="Append the run to this .jsonl file.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Write here after each epoch, and continue from it.")
+    ] = None,
+) -> None:
+    """Train one cell for real; print the curve, and the table's entry beside it."""
+    _need_torch()
+    from nasbench_tab import registry
+    from nasbench_tab.train.log import RunLog
+    from nasbench_tab.train.once import check_seed, key_of, train_once
+    from nasbench_tab.train.tasks import task_named
+    from nasbench_tab.train.tensors import load_data, pick_device
+
+    chosen = task_named(task)
+    space = registry.load_space(chosen.space)
+    cell = _cell(space, arch)
+    check_seed(seed)
+    data = load_data(chosen, pick_device(device), folder)
+    if log is not None:  # a log that cannot be read is refused before anything is trained
+        RunLog(log).holds(key_of(chosen, space, data, cell, seed))
+
+    def show(trainer: Trainer) -> None:
+        now = {name: values[-1] for name, values in trainer.curve.items() if values}
+        if now:
+            out.print(
+                f"epoch {trainer.epoch:>3}  train {now['train_accuracy']:6.2f} %  "
+                f"valid {now['valid_accuracy']:6.2f} %  test {now['test_accuracy']:6.2f} %  "
+                f"{now['train_seconds']:.1f} s"
+            )
+
+    run = train_once(
+        chosen, space, data, cell, seed, origin="train", checkpoint=checkpoint, on_epoch=show
+    )
+    if run.error:
+        raise TrainingError(run.error)
+    if log is not None and not RunLog(log).append(run):
+        out.print(f"{log} holds this run already.", markup=False)
+    out.print(f"{run.architecture}  seed {seed}  {run.status} on {run.device}", markup=False)
+    _beside_table(task, run)
+
+
+def _beside_table(task: str, run: LoggedRun) -> None:
+    """Print what the table of the same name says of the same training."""
+    from nasbench_tab import registry
+
+    if run.status != "ok" or task not in registry.benchmark_names():
+        return
+    bench = registry.load(task)
+    shared = [m for m in run.curve if m in bench.metrics and not m.endswith("seconds")]
+    try:
+        value = bench.query(run.architecture, "valid_accuracy", seed=run.seed)
+        values = [
+            bench.query(run.architecture, metric, epoch=epoch, seed=run.seed)
+            for metric in shared
+            for epoch in range(1, run.done + 1)
+        ]
+    except (MissingValueError, UnknownNameError):
+        out.print(f"The table {task} does not hold this training.")
+        return
+    import numpy as np
+
+    logged = [value for metric in shared for value in run.curve[metric]]
+    same = np.array_equal(np.array(values, np.float32), np.array(logged, np.float32))
+    off = run.curve["valid_accuracy"][-1] - value
+    verdict = "the same curve, to the last bit" if same else f"{off:+.2f} points here"
+    out.print(f"The table {task} says {value:.2f} %: {verdict}.")
+
+
+def collect(
+    task: Annotated[str, typer.Argument(help="For example nb201-fashion.")],
+    log: Annotated[
+        Path,
+        typer.Option(help="A .jsonl file to append to, or a folder with runs.jsonl and shards."),
+    ],
+    cells: Annotated[
+        int | None,
+        typer.Option(help="This many cells of the fixed random order; default: all of it."),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--list", help="A file of cells instead: published strings or indices."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Training seeds.")] = "0,1,2",
+    every: Annotated[
+        int, typer.Option(help="All seeds for every n-th cell, the first seed for the others.")
+    ] = 8,
+    jobs: Annotated[int, typer.Option(help="Processes of one thread each; -1 = all cores.")] = -1,
+    device: _Device = "auto",
+    folder: _Folder = None,
+) -> None:
+    """Train many cells into a log; stop it when you like, the same command goes on."""
+    _need_torch()
+    from nasbench_tab import registry
+    from nasbench_tab.train.collect import collect as collect_runs
+    from nasbench_tab.train.plan import collection_order, planned
+    from nasbench_tab.train.tasks import task_named
+
+    chosen = task_named(task)
+    space = registry.load_space(chosen.space)
+    if cells is not None and cells < 1:
+        raise InvalidArgumentError(f"--cells must be 1 or more; got {cells}.")
+    if every < 1:
+        raise InvalidArgumentError(f"--every must be 1 or more; got {every}.")
+    wanted = collection_order(space) if listed is None else _listed(space, listed)
+    pairs = planned(wanted[:cells], _seeds(seeds), every)
+    bar = progress_bar()
+    shown = bar.add_task("runs", total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()  # with the first report, so that an error stands alone
+        bar.update(shown, completed=done, total=total)
+
+    try:
+        found = collect_runs(
+            chosen, space, pairs, log, jobs=jobs, device=device, folder=folder, progress=show
+        )
+    finally:
+        bar.stop()
+    out.print(
+        f"{found.ok} trained, {found.diverged} diverged, {found.failed} failed; "
+        f"{found.present} were there already. Log: {log}",
+        markup=False,
+    )
+
+
+def tabulate(
+    logs: Annotated[list[Path], typer.Argument(help="Logs (.jsonl, .gz, .xz, .csv) or folders.")],
+    folder: Annotated[
+        Path, typer.Option("--out", help="The table's folder; its name is the table's.")
+    ],
+    objective: Annotated[
+        str, typer.Option(help="Validation metric to search by.")
+    ] = "valid_accuracy",
+) -> None:
+    """Make a table of logs, for anyone's trainings; failures stay failures."""
+    from nasbench_tab import registry
+    from nasbench_tab.train.tabulate import tabulate as make_table
+
+    made = make_table(logs, folder, registry.load_space, objective=objective)
+    counts = ", ".join(f"{n} with seed {seed}" for seed, n in made.trainings.items())
+    out.print(
+        f"{made.table}: {made.architectures} architectures; trainings: {counts}; "
+        f"{made.diverged} diverged, {made.failed} failed, {made.torn} bytes of unfinished lines "
+        f"left out.\n{made.hash}\nFolder: {folder}",
+        markup=False,
+    )
+
+
+def _need_torch() -> None:
+    if find_spec("torch") is None:
+        raise TrainingError(
+            "Training needs PyTorch, which is not installed: pip install 'nasbench_tab[train]', "
+            "or first the PyTorch build for your machine."
+        )
+
+
+def _cell(space: Space, text: str) -> Architecture:
+    return space.unindex(int(text)) if re.fullmatch("[+-]?[0-9]+", text) else space.parse(text)
+
+
+def _listed(space: Space, path: Path) -> list[Architecture]:
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as err:
+        raise InvalidArgumentError(f"--list {path} cannot be read: {err}.") from err
+    if not lines:
+        raise InvalidArgumentError(f"--list {path} is empty; expected one architecture a line.")
+    return [_cell(space, line) for line in lines]
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError as err:
+        raise InvalidArgumentError(f"--seeds {text!r}: expected numbers, as in 0,1,2.") from err
+    if min(seeds) < 0:
+        raise InvalidArgumentError(f"--seeds {text!r}: training seeds are 0 or more.")
+    return seeds
