@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TRAINING = (ROOT / "docs/training.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 
@@ -45,6 +46,17 @@ def test_console_blocks_run_and_print_what_they_show(project: Path) -> None:
             done = subprocess.run(call, cwd=project, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{command}\n{done.stderr}"
             assert not shown or done.stdout == shown, command
+
+
+def test_what_the_page_on_training_shows_runs(project: Path) -> None:
+    for block in re.findall(r"```console\n(.*?)```", TRAINING, re.DOTALL):
+        for command in re.findall(r"^\$ (nasbench-tab .*)$", block, re.MULTILINE):
+            call = [sys.executable, "-m", "nasbench_tab.cli", *shlex.split(command)[1:]]
+            done = subprocess.run(call, cwd=project, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{command}\n{done.stderr}"
+    for block in re.findall(r"```python\n(.*?)```", TRAINING, re.DOTALL):
+        exec(compile(block, "training.md", "exec"), {})  # noqa: S102
+    assert (project / "out/live.jsonl").is_file()
 
 
 def test_paths_named_in_the_readme_exist() -> None:

@@ -40,7 +40,7 @@ def plain_epoch(network: nn.Module, recipe: Recipe, data: Data) -> None:
     order = torch.randperm(len(labels), device=labels.device)
     network.train()
     total = 0.0
-    for which in order[: len(order) // recipe.batch * recipe.batch].split(recipe.batch):
+    for which in torch.split(order[: len(order) // recipe.batch * recipe.batch], recipe.batch):
         optimizer.zero_grad()
         loss = functional.cross_entropy(network(images[which]), labels[which])
         loss.backward()  # type: ignore[no-untyped-call]
@@ -54,7 +54,9 @@ def random_data(side: int, channels: int, n: int, device: torch.device) -> Data:
         rng.integers(0, 256, (n, side, side, channels)).astype(np.uint8), rng.integers(0, 10, n)
     )
     everything = np.arange(n)
-    return make_data(images, images, Split(everything[1:], everything[:1], everything), None, device)
+    return make_data(
+        images, images, Split(everything[1:], everything[:1], everything), None, device
+    )
 
 
 def measure(name: str, recipe: Recipe, data: Data, cells: int) -> None:

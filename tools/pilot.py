@@ -7,7 +7,8 @@ images, ``n_valid`` that of validation images; ``cells_a_stage``,
 ``channels``, ``stages`` and ``stem`` change the skeleton. One line a configuration, as
 Markdown: mean seconds of a run (training and evaluation), lowest and highest accuracy, deviation between
 cells and between seeds, their ratio, Kendall tau between the two seeds over all cells and over the
-better half (by the mean of both), and tau to test accuracy. ``--out`` keeps the runs.
+better half (by the mean of both), and tau to test accuracy. ``--out`` keeps the runs; ``--log`` takes
+them from a log instead of training.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from nasbench_tab.records import Architecture
 from nasbench_tab.spaces.nasbench201 import NasBench201
+from nasbench_tab.train.log import read_log
 from nasbench_tab.train.recipes import RECIPES, Recipe
 from nasbench_tab.train.splits import Split, raw_permutation
 
@@ -69,8 +71,9 @@ def one_run(job: tuple[str, Architecture, int, str, str | None]) -> dict[str, An
         if "images" not in _kept:
             _kept["images"] = load_images("fashion-mnist", folder)
         order, tests = raw_permutation([2026, 0], 60000), raw_permutation([2026, 1], 10000)
+        train, test = _kept["images"]
         split = Split(order[:n], order[60000 - n_valid :], tests[:4000])
-        _kept[key] = make_data(*_kept["images"], split, recipe.side, device)
+        _kept[key] = make_data(train, test, split, recipe.side, device)
     trainer = loop.Trainer(cell, recipe, _kept[key], seed)
     begin = time.perf_counter()
     trainer.advance()
@@ -81,6 +84,17 @@ def one_run(job: tuple[str, Architecture, int, str, str | None]) -> dict[str, An
         "wall": time.perf_counter() - begin,
         "curve": trainer.curve,
     }
+
+
+def logged(log: Path, cells: list[Architecture]) -> Runs:
+    """Return the runs of ``cells`` that a log holds."""
+    space = NasBench201()
+    runs = [(run, space.parse(run.architecture)) for run in read_log(log).runs]
+    return [
+        {"configuration": run.task, "cell": cell, "seed": run.seed, "curve": run.curve}
+        for run, cell in runs
+        if cell in set(cells)
+    ]
 
 
 def kendall(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -94,10 +108,14 @@ def summary(runs: Runs) -> str:
     table: dict[Architecture, dict[int, dict[str, list[float]]]] = {}
     for run in runs:
         table.setdefault(run["cell"], {})[run["seed"]] = run["curve"]
-    rows = [r for r in table.values() if len(r) == 2 and all(c["valid_accuracy"] for c in r.values())]
+    rows = [
+        r for r in table.values() if {0, 1} <= r.keys() and all(c["valid_accuracy"] for c in r.values())
+    ]
     valid = np.array([[r[s]["valid_accuracy"][-1] for s in (0, 1)] for r in rows])
     test = np.array([[r[s]["test_accuracy"][-1] for s in (0, 1)] for r in rows])
-    cost = np.mean([sum(c[k][-1] for k in ("train_seconds", "eval_seconds")) for r in rows for c in r.values()])
+    cost = np.mean(
+        [sum(c[k][-1] for k in ("train_seconds", "eval_seconds")) for r in rows for c in (r[0], r[1])]
+    )
     mean = valid.mean(axis=1)
     between_seeds = np.sqrt(((valid[:, 0] - valid[:, 1]) ** 2 / 2).mean())
     between_cells = np.sqrt(max(0.0, mean.var(ddof=1) - between_seeds**2 / 2))
@@ -112,7 +130,8 @@ def summary(runs: Runs) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("configurations", nargs="+")
+    parser.add_argument("configurations", nargs="*")
+    parser.add_argument("--log", type=Path, help="read the runs from here, train nothing")
     parser.add_argument("--cells", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--device", default="cpu")
@@ -120,12 +139,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     cells = pilot_cells(asked.cells)
-    print("| recipe | cells | s a run | accuracy, % | sd cells | sd seeds | ratio | tau seeds | tau, better half | tau valid-test |")
+    print(
+        "| recipe | cells | s a run | accuracy, % | sd cells | sd seeds | ratio | tau seeds | tau, better half | tau valid-test |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    if asked.log:
+        print(summary(logged(asked.log, cells)))
+        return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(asked.jobs, mp_context=context) as pool:
         for text in asked.configurations:
-            jobs = [(text, cell, seed, asked.device, asked.folder) for cell in cells for seed in (0, 1)]
+            jobs = [
+                (text, cell, seed, asked.device, asked.folder) for cell in cells for seed in (0, 1)
+            ]
             begin = time.perf_counter()
             runs = list(pool.map(one_run, jobs))
             print(summary(runs), f"<!-- {time.perf_counter() - begin:.0f} s -->", flush=True)

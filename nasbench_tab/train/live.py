@@ -17,7 +17,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,37 @@ class LiveBenchmark(Benchmark):
         self._ended: set[Key] = set()
         self._remember()
 
-    def query(  # type: ignore[override]
+    @overload
+    def query(
+        self,
+        archs: ArchitectureLike,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: Literal[False] = False,
+    ) -> float: ...
+    @overload
+    def query(
+        self,
+        archs: Architectures,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: Literal[False] = False,
+    ) -> NDArray[np.float64]: ...
+    @overload
+    def query(
+        self,
+        archs: Architectures,
+        metric: str | None = None,
+        *,
+        epoch: int | None = None,
+        seed: int | None = None,
+        mask: Literal[True],
+    ) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]: ...
+    def query(
         self,
         archs: ArchitectureLike | Architectures,
         metric: str | None = None,

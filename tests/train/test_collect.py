@@ -27,9 +27,9 @@ from nasbench_tab.errors import (
     TrainingError,
 )
 from nasbench_tab.records import Architecture
-from nasbench_tab.train import once
 from nasbench_tab.train.collect import Collected, collect, live_log
 from nasbench_tab.train.log import pack, read_log
+from nasbench_tab.train.loop import Trainer
 from nasbench_tab.train.plan import collection_order, planned
 from nasbench_tab.train.tasks import TASKS, Task
 
@@ -60,7 +60,7 @@ def refuse_to_train(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> NoReturn:
         raise AssertionError("it trained")
 
-    monkeypatch.setattr(once, "Trainer", refuse)
+    monkeypatch.setattr("nasbench_tab.train.once.Trainer", refuse)
 
 
 def test_each_run_is_logged_once_in_the_order_of_the_pairs(
@@ -113,15 +113,15 @@ def _is_another(cell: Architecture, canonical: Architecture) -> bool:
 def test_failed_runs_are_logged_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, real = tmp_path / "x.jsonl", once.Trainer.advance
+    log, real = tmp_path / "x.jsonl", Trainer.advance
 
-    def advance(trainer: once.Trainer, *args: Any, **how: Any) -> object:
+    def advance(trainer: Trainer, *args: Any, **how: Any) -> object:
         if trainer.seed == 0:
             raise TrainingError("cpu is out of memory")
         return real(trainer, *args, **how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(once.Trainer, "advance", advance)
+        patch.setattr(Trainer, "advance", advance)
         assert collected(log) == Collected(present=0, ok=2, diverged=0, failed=2)
     runs = read_log(log).runs
     assert [run.status for run in runs] == ["failed", "ok", "failed", "ok"]
