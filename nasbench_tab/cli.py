@@ -55,7 +55,7 @@ def _root(
 @app.command("list")
 def list_names(
     kind: Annotated[
-        str, typer.Argument(help="benchmarks, strategies, spaces or surrogates")
+        str, typer.Argument(help="benchmarks, strategies, spaces, tasks or surrogates")
     ] = "benchmarks",
 ) -> None:
     """List what there is, a name a line."""
@@ -65,6 +65,7 @@ def list_names(
         "benchmarks": registry.benchmark_names,
         "strategies": registry.strategy_names,
         "spaces": registry.space_names,
+        "tasks": registry.task_names,
         "surrogates": lambda: sorted(paths.artefacts("surrogates")),
     }
     if kind not in kinds:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,11 +43,12 @@ def train(
     ] = None,
 ) -> None:
     """Train one cell for real; print the curve, and the table's entry beside it."""
-    _need_torch()
     from nasbench_tab import registry
+    from nasbench_tab.train.tasks import need_torch, task_named
+
+    need_torch()
     from nasbench_tab.train.log import RunLog
     from nasbench_tab.train.once import check_seed, key_of, train_once
-    from nasbench_tab.train.tasks import task_named
     from nasbench_tab.train.tensors import load_data, pick_device
 
     chosen = task_named(task)
@@ -60,6 +60,8 @@ def train(
         RunLog(log).holds(key_of(chosen, space, data, cell, seed))
 
     def show(trainer: Trainer) -> None:
+        if trainer.diverged:
+            return
         now = {name: values[-1] for name, values in trainer.curve.items() if values}
         if now:
             out.print(
@@ -129,11 +131,12 @@ def collect(
     folder: _Folder = None,
 ) -> None:
     """Train many cells into a log; stop it when you like, the same command goes on."""
-    _need_torch()
     from nasbench_tab import registry
+    from nasbench_tab.train.tasks import need_torch, task_named
+
+    need_torch()
     from nasbench_tab.train.collect import collect as collect_runs
     from nasbench_tab.train.plan import collection_order, planned
-    from nasbench_tab.train.tasks import task_named
 
     chosen = task_named(task)
     space = registry.load_space(chosen.space)
@@ -184,14 +187,6 @@ def tabulate(
         f"left out.\n{made.hash}\nFolder: {folder}",
         markup=False,
     )
-
-
-def _need_torch() -> None:
-    if find_spec("torch") is None:
-        raise TrainingError(
-            "Training needs PyTorch, which is not installed: pip install 'nasbench_tab[train]', "
-            "or first the PyTorch build for your machine."
-        )
 
 
 def _cell(space: Space, text: str) -> Architecture:

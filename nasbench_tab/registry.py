@@ -28,6 +28,7 @@ from nasbench_tab.errors import (
     unknown_name,
 )
 from nasbench_tab.spaces.base import Space
+from nasbench_tab.train.tasks import TASKS, need_torch, task_named
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -42,6 +43,7 @@ __all__ = [
     "space_names",
     "strategy_names",
     "table_folder",
+    "task_names",
 ]
 
 _SPACES = {
@@ -85,8 +87,10 @@ def load(
         TableError: Its files are damaged, altered or from a newer version.
     """
     if source == "live":
+        if training is not None:
+            raise InvalidArgumentError("A live benchmark has one way of training: its task's.")
+        need_torch()
         from nasbench_tab.train.live import LiveBenchmark
-        from nasbench_tab.train.tasks import task_named
 
         task = task_named(name)
         return LiveBenchmark(task, load_space(task.space), **options)
@@ -139,6 +143,11 @@ def load_space(name: str) -> Space:
 def strategy_names() -> list[str]:
     """Return the names of all strategies."""
     return sorted({**_STRATEGIES, **_entry_points("nasbench_tab.strategies")})
+
+
+def task_names() -> list[str]:
+    """Return the names of all tasks that can be trained."""
+    return sorted(TASKS)
 
 
 def load_strategy(name: str) -> Callable[..., Any]:

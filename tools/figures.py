@@ -29,7 +29,7 @@ def bootstrap(n: int, statistic: Callable[[NDArray[np.intp]], float]) -> str:
     """Return ``"value [low, high]"`` of a statistic of ``n`` rows."""
     rng = np.random.default_rng(0)
     values = [statistic(rng.integers(0, n, n)) for _ in range(RESAMPLES)]
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+    low, high = np.percentile(values, [2.5, 97.5], method="inverted_cdf")
     return f"{statistic(np.arange(n)):.3f} [{low:.3f}, {high:.3f}]"
 
 
@@ -105,7 +105,7 @@ def share_of_time(name: str, strategy: str, runs: int, full_trainings: int) -> N
     def share(rows: NDArray[np.intp]) -> float:
         target = curves["random"][rows, -1].mean()
         reached = np.flatnonzero(curves[strategy][rows].mean(axis=0) >= target)
-        return float(grid[reached[0]] / budget) if len(reached) else float("nan")
+        return float(grid[reached[0]] / budget) if len(reached) else float("inf")
 
     print(
         f"  {strategy}: share of random search's simulated time for the same mean incumbent after "

@@ -3,7 +3,7 @@
     .venv/bin/python tools/pilot.py peak=0.15 side=12 side=14,batch=128 --cells 60 --jobs 2
 
 Each configuration is the recipe small-5 with fields replaced; ``n`` is the number of training
-images, ``n_valid`` that of validation images; ``cells_a_stage``,
+images, ``n_valid`` and ``n_test`` those of the others; ``cells_a_stage``,
 ``channels``, ``stages`` and ``stem`` change the skeleton. One line a configuration, as
 Markdown: mean seconds of a run (training and evaluation), lowest and highest accuracy, deviation between
 cells and between seeds, their ratio, Kendall tau between the two seeds over all cells and over the
@@ -56,7 +56,7 @@ def one_run(job: tuple[str, Architecture, int, str, str | None]) -> dict[str, An
 
     changes = configuration(text)
     n = changes.pop("n", 20000)
-    n_valid = changes.pop("n_valid", 6000)
+    n_valid, n_test = changes.pop("n_valid", 6000), changes.pop("n_test", 4000)
     shape = {
         "cells": changes.pop("cells_a_stage", 1),
         "channels": changes.pop("channels", 8),
@@ -66,13 +66,13 @@ def one_run(job: tuple[str, Architecture, int, str, str | None]) -> dict[str, An
     networks.SKELETONS["small"] = networks.SKELETONS["small"]._replace(**shape)
     recipe: Recipe = RECIPES["small-5"]._replace(**changes)
     device = pick_device(device_name)
-    key = f"{n} {n_valid} {recipe.side}"
+    key = f"{n} {n_valid} {n_test} {recipe.side}"
     if key not in _kept:
         if "images" not in _kept:
             _kept["images"] = load_images("fashion-mnist", folder)
         order, tests = raw_permutation([2026, 0], 60000), raw_permutation([2026, 1], 10000)
         train, test = _kept["images"]
-        split = Split(order[:n], order[60000 - n_valid :], tests[:4000])
+        split = Split(order[:n], order[60000 - n_valid :], tests[:n_test])
         _kept[key] = make_data(train, test, split, recipe.side, device)
     trainer = loop.Trainer(cell, recipe, _kept[key], seed)
     begin = time.perf_counter()
@@ -109,12 +109,18 @@ def summary(runs: Runs) -> str:
     for run in runs:
         table.setdefault(run["cell"], {})[run["seed"]] = run["curve"]
     rows = [
-        r for r in table.values() if {0, 1} <= r.keys() and all(c["valid_accuracy"] for c in r.values())
+        r
+        for r in table.values()
+        if {0, 1} <= r.keys() and all(c["valid_accuracy"] for c in r.values())
     ]
     valid = np.array([[r[s]["valid_accuracy"][-1] for s in (0, 1)] for r in rows])
     test = np.array([[r[s]["test_accuracy"][-1] for s in (0, 1)] for r in rows])
     cost = np.mean(
-        [sum(c[k][-1] for k in ("train_seconds", "eval_seconds")) for r in rows for c in (r[0], r[1])]
+        [
+            sum(c[k][-1] for k in ("train_seconds", "eval_seconds"))
+            for r in rows
+            for c in (r[0], r[1])
+        ]
     )
     mean = valid.mean(axis=1)
     between_seeds = np.sqrt(((valid[:, 0] - valid[:, 1]) ** 2 / 2).mean())

@@ -26,10 +26,8 @@ print(
             "title": "NAS-Bench-201 cells on Fashion-MNIST, our own trainings with learning curves",
             "licence": "Apache-2.0 (nasbench_tab's own trainings); Fashion-MNIST: MIT, Zalando SE",
             "citation": [
-                "Dong and Yang, NAS-Bench-201: Extending the Scope of Reproducible Neural "
-                "Architecture Search, ICLR 2020 (the cells)",
-                "Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking "
-                "Machine Learning Algorithms, 2017 (the images)",
+                "Dong and Yang, NAS-Bench-201, ICLR 2020 (the cells)",
+                "Xiao, Rasul and Vollgraf, Fashion-MNIST, 2017, arXiv:1708.07747 (the images)",
             ],
             "lacks": ["cells that were not trained yet; see coverage"],
         },

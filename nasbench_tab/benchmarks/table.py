@@ -187,10 +187,11 @@ class TableBenchmark(Benchmark):
         size = math.prod(self.space.choices)
         if self._table.by_index or self._n == self.space.size or size > 2**16:
             return own, rows
+        row_of = {cell: row for row, cell in enumerate(map(tuple, own.tolist()))}  # and no others
         same = []  # cells that are the same network as one of the table's
         for cell in itertools.product(*map(range, self.space.choices)):
-            if cell not in self._rows and self.space.contains(cell):
-                row = self._rows.get(self.space.canonical(cell))
+            if cell not in row_of and self.space.contains(cell):
+                row = row_of.get(self.space.canonical(cell))
                 if row is not None:
                     same.append((cell, row))
         if not same:
@@ -345,7 +346,7 @@ class TableBenchmark(Benchmark):
             values = self._values(metric, epoch)
             place = None if seed is None else self._seed_column(seed)
             if values.ndim == 2:
-                values = _mean(values) if place is None else values[:, place]
+                values = self._mean(values) if place is None else values[:, place]
             view = self._views[key] = np.ascontiguousarray(values, np.float64).data
         return view
 
@@ -369,14 +370,30 @@ class TableBenchmark(Benchmark):
         spread, count = _constant(n, _NAN), np.ones(n, np.int64).data
         values = self._values(metric, epoch)
         if seed is None and values.ndim == 2:
+            values = np.where(self._counted, values, np.nan)
             present = np.isfinite(values).sum(axis=1)
             with np.errstate(invalid="ignore", divide="ignore"):
-                square = np.nansum((values - _mean(values)[:, None]) ** 2, axis=1) / (present - 1)
+                off = values - self._mean(values)[:, None]
+                square = np.nansum(off**2, axis=1) / (present - 1)
             spread = np.where(present > 1, np.sqrt(square), np.nan).data
             count = present.astype(np.int64).data
         columns = (self._view(metric, epoch, seed), seconds, spread, count)
         self._answers[metric, epoch, seed] = columns
         return columns
+
+    @cached_property
+    def _counted(self) -> NDArray[np.bool_]:
+        """``(n, S)``: the trainings behind a mean, the same at every epoch: the full ones, if any."""
+        full = np.isfinite(self._training.columns[self.objective.name].values[:, :, -1])
+        counted: NDArray[np.bool_] = full | ~full.any(axis=1, keepdims=True)
+        return counted
+
+    def _mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the mean of ``(n, S)`` values over the trainings that count; NaN where none does."""
+        present = np.isfinite(values) & self._counted
+        total = np.where(present, values, 0.0).sum(axis=1, dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(total / present.sum(axis=1))
 
     def _epoch_place(self, epoch: int | None) -> int:
         if epoch is None:
@@ -418,14 +435,6 @@ _NAN = float("nan")
 
 def _constant(n: int, value: float) -> memoryview:
     return np.full(n, value).data
-
-
-def _mean(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the mean over the seeds that exist; NaN where none does."""
-    present = np.isfinite(values)
-    total = np.where(present, values, 0.0).sum(axis=1, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(total / present.sum(axis=1))
 
 
 def _cell(table: Table, row: int) -> Architecture:

@@ -369,9 +369,9 @@ def _evaluator(
         which = 0 if len(seeds) == 1 else draw(code, before, len(seeds))
         seed, answer = seeds[which], found[which]
         if answer is None:
-            asked_seed = None if seed == MEAN_SEED else seed
-            value, seconds, *_ = bench.lookup(cell, epoch=epoch, seed=asked_seed)
-            found[which] = answer = (value, seconds)  # a plain pair is no work for the collector
+            answer = found[which] = _looked_up(bench, cell, epoch, seed)
+            if answer is None:
+                return Observation(cell, epoch, -math.inf, 0.0, "infeasible"), seed, math.nan, code
         value, seconds = answer
         if resume:
             paid, training.seconds = training.seconds, seconds
@@ -415,6 +415,22 @@ def _continued(trainings: list[_Training], epoch: int) -> _Training:
         return max(ready, key=lambda known: (known.epoch, known.score))
     trainings.append(_Training(len(trainings)))
     return trainings[-1]
+
+
+def _looked_up(
+    bench: Benchmark, cell: Architecture, epoch: int, seed: int
+) -> tuple[float, float] | None:
+    """Return (value, seconds), a plain pair: no work for the collector of garbage.
+
+    None where a live benchmark trained the cell just now and the training diverged.
+    """
+    try:
+        answer = bench.lookup(cell, epoch=epoch, seed=None if seed == MEAN_SEED else seed)
+    except MissingValueError:
+        if not bench.stateful:
+            raise
+        return None
+    return answer.value, answer.seconds
 
 
 def _malformed(bench: Benchmark, label: str, cell: Any, epoch: Any) -> StrategyError:

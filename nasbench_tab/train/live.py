@@ -7,7 +7,8 @@
     >>> bench.query((3, 3, 1, 3, 1, 3)) > 50  # remembers
     True
 
-It answers as a table made of its log would, but it is stateful: it takes real time and keeps files.
+It answers as a table made of its log would (without the number of parameters), but it is stateful: it
+takes real time and keeps files. A search takes a training that diverges for an infeasible cell.
 A query of an early epoch trains only so far and leaves a checkpoint from which a later query goes on.
 """
 
@@ -88,7 +89,10 @@ class LiveBenchmark(Benchmark):
         self.resumable = self.has_seconds = self.stateful = True
         self._task, self._seeds = task, tuple(dict.fromkeys(seeds))
         self._data = load_data(task, pick_device(device), folder)
-        identity = f"{task.dataset} {self._data.split_hash} {recipe_hash(task.recipe)}"
+        identity = (
+            f"{task.dataset} {self._data.split_hash} {recipe_hash(task.recipe)} "
+            f"{self._data.train.images.device.type} {self._seeds}"
+        )
         self.fingerprint = f"sha256:{hashlib.sha256(identity.encode()).hexdigest()}"
         own = user_folder() / "live" / f"{task.name}.jsonl"
         path = own if log is None else live_log(Path(log))
@@ -216,7 +220,7 @@ class LiveBenchmark(Benchmark):
         trainer.advance(epoch, checkpoint=checkpoint)
         self._curves[key] = trainer.curve
         if trainer.diverged or trainer.epoch == self.epochs[-1]:
-            run = record_of(self._task, self.space, trainer, cell, origin="query")
+            run = record_of(self._task, self.space, self._data, cell, seed, trainer, origin="query")
             if not self._log.append(run):
                 self._remember()
             self._ended.add(key)

@@ -61,6 +61,7 @@ class Log(NamedTuple):
     hashes: dict[str, str]
 
 
+_HEAD = 1024  # bytes that tell a log from what it was before it was packed
 _Entry = tuple[LoggedRun, str]  # a run and its place
 
 
@@ -83,6 +84,7 @@ class RunLog:
         self._finished: set[Key] = set()
         self._source: object = None  # the file and the shards that _finished comes from
         self._offset = self._line = 0  # how far the file was read
+        self._head = b""  # how it began: a packed log may have grown again
 
     def append(self, run: LoggedRun, unless_present: bool = True) -> bool:
         """Write ``run`` and return whether it was written.
@@ -136,7 +138,10 @@ class RunLog:
         shards = _shards(self.path.parent) if self.path.name == LIVE else []
         source = (*map(os.fspath, shards), 0 if isinstance(file, io.BytesIO) else _inode(file))
         size = file.seek(0, os.SEEK_END)
-        if source != self._source or size < self._offset:  # packed, or another file
+        file.seek(0)
+        head = file.read(_HEAD)
+        if source != self._source or size < self._offset or not head.startswith(self._head):
+            # packed, or another file
             self._finished = {
                 run.key for shard in shards for run, _ in _read(shard)[0] if run.status != "failed"
             }
@@ -147,6 +152,7 @@ class RunLog:
         entries = _entries(data, self.path, self._line)
         self._finished |= {run.key for run, _ in entries if run.status != "failed"}
         self._offset, self._line = self._offset + len(data), self._line + len(entries)
+        self._head = head[: self._offset]
 
 
 def read_log(*paths: Path) -> Log:
@@ -405,7 +411,9 @@ def _merged(entries: Iterable[_Entry]) -> list[_Entry]:
 
 
 def _outcome(run: LoggedRun) -> tuple[RunStatus, dict[str, list[float]]]:
-    return run.status, run.curve if run.done else {}  # metrics without an epoch say nothing
+    """Return what two runs of one key must share: not their times, and no metrics without an epoch."""
+    curve = run.curve if run.done else {}
+    return run.status, {k: values for k, values in curve.items() if not k.endswith("seconds")}
 
 
 def _figures(run: LoggedRun) -> str:

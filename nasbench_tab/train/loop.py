@@ -66,11 +66,15 @@ class Trainer:
         diverged: Whether the loss left the finite numbers; nothing is trained after that.
 
     Raises:
-        InvalidArgumentError: The recipe leaves out smaller batches, and there is no other.
+        InvalidArgumentError: The recipe leaves out smaller batches, and there is no other; or the
+            seed is negative.
     """
 
     def __init__(self, arch: Architecture, recipe: Recipe, data: Data, seed: int) -> None:
+        if seed < 0:
+            raise InvalidArgumentError(f"A training seed is 0 or more; got {seed}.")
         self.recipe, self.data, self.seed = recipe, data, seed
+        self._midway = False  # an epoch was begun and not ended: the weights are no epoch's
         if not self._steps:
             raise InvalidArgumentError(
                 f"An epoch without its smaller last batch needs at least {recipe.batch} training "
@@ -86,8 +90,9 @@ class Trainer:
             network = build(
                 arch, SKELETONS[recipe.skeleton], n_classes=data.n_classes, in_channels=channels
             )
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = copy.deepcopy(self.network) if recipe.average else self.network
+        with _memory(self.device, 0):
+            self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.averaged = copy.deepcopy(self.network) if recipe.average else self.network
         self._optimizer = torch.optim.SGD(
             self.network.parameters(),
             lr=recipe.peak,
@@ -101,6 +106,7 @@ class Trainer:
             "recipe": recipe_hash(recipe),
             "split": data.split_hash,
             "seed": seed,
+            "device": self.device.type,  # seconds and rounding of two kinds do not go together
             # A split alone does not tell two datasets of one size apart.
             "dataset": [data.n_classes, *data.black.flatten().tolist()],
         }
@@ -134,21 +140,22 @@ class Trainer:
                 f"The recipe has {self.recipe.epochs} epochs, {end} were asked for. Its learning rate "
                 "is not defined after them: choose a recipe with more."
             )
-        try:
-            if checkpoint is not None and checkpoint.is_file() and not self.epoch:
-                self.restore(checkpoint)
-            with _settings(self.device, self.recipe):
-                while self.epoch < end and not self.diverged:
-                    self._one_epoch()
-                    if checkpoint is not None:
-                        self.save(checkpoint)
-                    if on_epoch is not None:
-                        on_epoch(self)
-        except torch.OutOfMemoryError as err:
+        if self._midway:
             raise TrainingError(
-                f"{self.device} is out of memory after {self.epoch} epochs ({err}). Free memory "
-                "there, choose another device, or a recipe with a smaller batch."
-            ) from err
+                f"This training was interrupted within epoch {self.epoch + 1} and cannot go on from "
+                "there. Make a new Trainer; with a checkpoint it continues from its last whole epoch."
+            )
+        if checkpoint is not None and checkpoint.is_file() and not self.epoch:
+            with _memory(self.device, 0):
+                self.restore(checkpoint)
+        with _settings(self.device, self.recipe):
+            while self.epoch < end and not self.diverged:
+                with _memory(self.device, self.epoch):
+                    self._one_epoch()
+                if checkpoint is not None:
+                    self.save(checkpoint)
+                if on_epoch is not None:
+                    on_epoch(self)
         return "diverged" if self.diverged else "ok"
 
     def save(self, path: Path) -> None:
@@ -193,6 +200,7 @@ class Trainer:
         self.curve, self.diverged = state["curve"], state["diverged"]
 
     def _one_epoch(self) -> None:
+        self._midway = True
         begin = _now(self.device)
         sums = self._train_epoch()
         middle = _now(self.device)
@@ -211,10 +219,11 @@ class Trainer:
         before = [self.curve[name][-1] if self.epoch else 0.0 for name in CURVES[-2:]]
         seconds = [before[0] + middle - begin, before[1] + end - middle]
         if not all(math.isfinite(value) for value in losses_and_hits):
-            self.diverged = True
+            self.diverged, self._midway = True, False
             return
         for name, value in zip(CURVES, [*losses_and_hits, *seconds], strict=True):
             self.curve[name].append(value)
+        self._midway = False
 
     @property
     def _steps(self) -> int:
@@ -303,6 +312,20 @@ def _now(device: torch.device) -> float:
 
 def _precision(device: torch.device, recipe: Recipe) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bfloat16")
+
+
+@contextmanager
+def _memory(device: torch.device, epochs: int) -> Iterator[None]:
+    """Turn what PyTorch raises when memory runs out into an error of ours."""
+    try:
+        yield
+    except RuntimeError as err:  # a CUDA allocator's has a class of its own, a CPU's has not
+        if not isinstance(err, torch.OutOfMemoryError) and "allocate memory" not in str(err):
+            raise
+        raise TrainingError(
+            f"{device} is out of memory after {epochs} epochs ({err}). Free memory there, choose "
+            "another device, or a recipe with a smaller batch."
+        ) from err
 
 
 @contextmanager

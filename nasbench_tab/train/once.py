@@ -73,37 +73,40 @@ def train_once(
         on_epoch: Called after each epoch.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    cell, error = trained_cell(task, space, arch), ""
-    trainer = Trainer(cell, task.recipe, data, seed)
+    cell, error, trainer = trained_cell(task, space, arch), "", None
     try:
+        trainer = Trainer(cell, task.recipe, data, seed)
         trainer.advance(checkpoint=checkpoint, on_epoch=on_epoch)
     except TrainingError as err:
         error = str(err)
-    return record_of(task, space, trainer, cell, origin=origin, started=started, error=error)
+    run = record_of(task, space, data, cell, seed, trainer, origin=origin, error=error)
+    return run._replace(started=started)
 
 
 def record_of(
     task: Task,
     space: Space,
-    trainer: Trainer,
+    data: Data,
     cell: Architecture,
+    seed: int,
+    trainer: Trainer | None,
     *,
     origin: str,
-    started: str = "",
     error: str = "",
 ) -> LoggedRun:
-    """Return what a log keeps of a training that has ended."""
-    device = trainer.device
+    """Return what a log keeps of a training that has ended, or failed: then ``error`` says why."""
+    device = data.train.images.device
+    parameters = None if trainer is None else trainer.network.parameters()
     return LoggedRun(
         space=task.space,
         dataset=task.dataset,
         architecture=space.format(cell),
-        seed=trainer.seed,
-        status="failed" if error else "diverged" if trainer.diverged else "ok",
-        curve={} if error else {name: list(values) for name, values in trainer.curve.items()},
+        seed=seed,
+        status="failed" if error or trainer is None else "diverged" if trainer.diverged else "ok",
+        curve={} if error or trainer is None else {k: list(v) for k, v in trainer.curve.items()},
         epochs=task.recipe.epochs,
         task=task.name,
-        split=trainer.data.split_hash,
+        split=data.split_hash,
         recipe=recipe_hash(task.recipe),
         recipe_fields=task.recipe._asdict(),
         origin=origin,
@@ -117,8 +120,7 @@ def record_of(
             "torch": torch.__version__,
             "nasbench_tab": __version__,
         },
-        started=started,
-        parameters=sum(p.numel() for p in trainer.network.parameters()) / 1e6,
+        parameters=None if parameters is None else sum(p.numel() for p in parameters) / 1e6,
     )
 
 

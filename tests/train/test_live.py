@@ -212,6 +212,7 @@ def test_an_early_epoch_costs_only_itself_and_later_ones_the_rest(
     assert seconds == sorted(seconds)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_survives_a_new_process(log: Path, trainings: list[Any]) -> None:
     script = """if True:
         import sys

@@ -268,3 +268,22 @@ def test_a_cell_without_a_path_trains(arch: tuple[int, ...], tmp_path: Path) -> 
     continued = trained(arch=arch, checkpoint=path)  # an optimizer without state for the unused
     assert exact(continued) == exact(trained(arch=arch))
     assert continued.curve["test_accuracy"][-1] == pytest.approx(25, abs=3)
+
+
+def test_an_interrupted_epoch_cannot_be_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(CELL, RECIPE, DATA, 0)
+    trainer.advance(1)
+
+    def interrupted(_part: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "_evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.advance(2)
+    with pytest.raises(TrainingError, match=r"interrupted within epoch 2.*new Trainer"):
+        trainer.advance(2)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="seed is 0 or more; got -1"):
+        Trainer(CELL, RECIPE, DATA, -1)
