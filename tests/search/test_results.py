@@ -391,7 +391,7 @@ def test_the_frame_is_what_a_plain_loop_computes(
         assert row["cpu_seconds"] > 0
     assert frame["regret"].max() > 0
     if name.startswith("toy"):  # few cells: some come twice
-        assert (frame["distinct"] < 10).any() == (repeats == "pay")
+        assert (frame["distinct"] < frame["evaluations"]).any() == (repeats == "pay")
         assert (frame["free"] > 0).any() == (repeats == "reuse")
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -232,6 +233,14 @@ def test_the_callers_threads_stay(tmp_path: Path) -> None:
         torch.set_num_threads(before)
 
 
+def test_all_that_a_worker_gets_can_be_sent(tmp_path: Path) -> None:
+    how = (TASK, SPACE, *PAIRS[0], tmp_path / "x.jsonl", "random", "cpu", None)
+    sent = ForkingPickler.loads(ForkingPickler.dumps(how))
+    assert type(sent[1]) is type(SPACE)
+    assert (sent[0], *sent[2:]) == (how[0], *how[2:])
+
+
+@pytest.mark.slow
 def test_worker_processes_train_the_same(tmp_path: Path) -> None:
     reports: list[tuple[int, int]] = []
     found = collected(tmp_path / "two.jsonl", jobs=2, progress=lambda *done: reports.append(done))

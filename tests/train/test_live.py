@@ -141,9 +141,11 @@ def test_it_is_stateful_and_covers_the_space(log: Path) -> None:
     assert not log.exists()
 
 
-def test_the_fingerprint_is_that_of_the_task(log: Path) -> None:
-    assert bench_on(log).fingerprint == bench_on(log, seeds=(1,)).fingerprint
-    assert bench_on(log).fingerprint != bench_on(log, WILD).fingerprint
+def test_the_fingerprint_is_that_of_what_is_trained(log: Path, tmp_path: Path) -> None:
+    fingerprint = bench_on(log).fingerprint
+    assert bench_on(tmp_path / "other.jsonl").fingerprint == fingerprint
+    assert bench_on(log, seeds=(1,)).fingerprint != fingerprint
+    assert bench_on(log, WILD).fingerprint != fingerprint
 
 
 def test_the_registry_makes_one(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
