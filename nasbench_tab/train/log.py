@@ -174,7 +174,9 @@ def read_log(*paths: Path) -> Log:
         shards = _shards(path) if path.is_dir() else [path]
         if not shards and tail is None:
             raise LogError(f"{path} is a folder without logs; expected {LIVE} or *.jsonl.xz in it.")
-        parts = [(file, _read(file)) for file in shards] + ([(live, tail)] if tail else [])
+        parts = [(file, _read(file)) for file in shards]
+        if tail is not None and (tail[0] or tail[1]):  # an empty one is as good as none
+            parts.append((live, tail))
         for file, (found, left, digest) in parts:
             entries += found
             hashes[str(file)] = digest
