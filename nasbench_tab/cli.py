@@ -83,7 +83,7 @@ def info(name: Annotated[str, typer.Argument(help="A benchmark.")]) -> None:
     about = bench.about
     _out.print(f"[bold]{_escaped(about.get('title', name))}[/]  ({name})")
     rows = {
-        "space": f"{bench.space.name}: {len(bench.measured())} of {bench.space.size} architectures",
+        "space": f"{bench.space.name}: {len(bench.measured())} of {bench.space.size} architectures answered for",
         "coverage": about.get("coverage", ""),
         "training": f"{bench.training} on {bench.dataset}",
         "protocol": about.get("protocol", ""),

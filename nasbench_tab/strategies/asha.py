@@ -36,7 +36,7 @@ class Asha:
     Args:
         problem: Where to search.
         rng: The run's generator.
-        eta: One in so many cells goes on to the next rung, and the epochs grow by this factor (4:
+        eta: One in so many cells goes on to the next rung, and the epochs grow by this factor up to the last rung, the full training, which may come sooner (4:
             Li et al.'s experiments and Li and Talwalkar's code).
         least: Epochs of the first rung; see
             :func:`~nasbench_tab.strategies.successive_halving.rung_epochs`.

@@ -33,7 +33,7 @@ class SuccessiveHalving:
     Args:
         problem: Where to search.
         rng: The run's generator.
-        eta: One in so many cells goes on to the next rung, and the epochs grow by this factor (3:
+        eta: One in so many cells goes on to the next rung, and the epochs grow by this factor up to the last rung, the full training, which may come sooner (3:
             Li et al., "Hyperband", JMLR 2018).
         configurations: Cells in a bracket; None = just so many that one of them is trained fully,
             ``eta`` to the power of the number of rungs but one.
