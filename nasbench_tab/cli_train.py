@@ -10,9 +10,7 @@ import typer
 
 from nasbench_tab.errors import (
     InvalidArgumentError,
-    MissingValueError,
     TrainingError,
-    UnknownNameError,
 )
 from nasbench_tab.terminal import out, progress_bar
 
@@ -44,7 +42,8 @@ def train(
 ) -> None:
     """Train one cell for real; print the curve, and the table's entry beside it."""
     from nasbench_tab import registry
-    from nasbench_tab.train.tasks import need_torch, task_named
+    from nasbench_tab.train import need_torch
+    from nasbench_tab.train.tasks import task_named
 
     need_torch()
     from nasbench_tab.train.log import RunLog
@@ -56,8 +55,9 @@ def train(
     cell = _cell(space, arch)
     check_seed(seed)
     data = load_data(chosen, pick_device(device), folder)
-    if log is not None:  # a log that cannot be read is refused before anything is trained
-        RunLog(log).holds(key_of(chosen, space, data, cell, seed))
+    written = None if log is None else RunLog(log)
+    if written is not None:  # a log that cannot be read is refused before anything is trained
+        written.holds(key_of(chosen, space, data, cell, seed))
 
     def show(trainer: Trainer) -> None:
         if trainer.diverged:
@@ -75,7 +75,7 @@ def train(
     )
     if run.error:
         raise TrainingError(run.error)
-    if log is not None and not RunLog(log).append(run):
+    if written is not None and not written.append(run):
         out.print(f"{log} holds this run already.", markup=False)
     out.print(f"{run.architecture}  seed {seed}  {run.status} on {run.device}", markup=False)
     _beside_table(task, run)
@@ -87,25 +87,14 @@ def _beside_table(task: str, run: LoggedRun) -> None:
 
     if run.status != "ok" or task not in registry.benchmark_names():
         return
-    bench = registry.load(task)
-    shared = [m for m in run.curve if m in bench.metrics and not m.endswith("seconds")]
-    try:
-        value = bench.query(run.architecture, "valid_accuracy", seed=run.seed)
-        values = [
-            bench.query(run.architecture, metric, epoch=epoch, seed=run.seed)
-            for metric in shared
-            for epoch in range(1, run.done + 1)
-        ]
-    except (MissingValueError, UnknownNameError):
+    from nasbench_tab.train.recheck import recheck
+
+    found = recheck(registry.load(task), run)
+    if found is None:
         out.print(f"The table {task} does not hold this training.")
         return
-    import numpy as np
-
-    logged = [value for metric in shared for value in run.curve[metric]]
-    same = np.array_equal(np.array(values, np.float32), np.array(logged, np.float32))
-    off = run.curve["valid_accuracy"][-1] - value
-    verdict = "the same curve, to the last bit" if same else f"{off:+.2f} points here"
-    out.print(f"The table {task} says {value:.2f} %: {verdict}.")
+    verdict = "the same curve, to the last bit" if found.same else f"{found.off:+.2f} points here"
+    out.print(f"The table {task} says {found.value:.2f} %: {verdict}.")
 
 
 def collect(
@@ -132,7 +121,8 @@ def collect(
 ) -> None:
     """Train many cells into a log; stop it when you like, the same command goes on."""
     from nasbench_tab import registry
-    from nasbench_tab.train.tasks import need_torch, task_named
+    from nasbench_tab.train import need_torch
+    from nasbench_tab.train.tasks import task_named
 
     need_torch()
     from nasbench_tab.train.collect import collect as collect_runs

@@ -28,7 +28,8 @@ from nasbench_tab.errors import (
     unknown_name,
 )
 from nasbench_tab.spaces.base import Space
-from nasbench_tab.train.tasks import TASKS, need_torch, task_named
+from nasbench_tab.train import need_torch
+from nasbench_tab.train.tasks import TASKS, task_named
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

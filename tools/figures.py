@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pilot import deviations
 from scipy.stats import kendalltau
 
 import nasbench_tab as nbt
@@ -52,8 +53,7 @@ def agreement(name: str) -> None:
     both = sorted(set(cells) & set(networks(bench, 1)))
     pair = np.array([bench.query(both, seed=s) for s in (0, 1)])
     better = pair.mean(axis=0) >= np.median(pair.mean(axis=0))
-    between_seeds = np.sqrt((np.diff(pair, axis=0) ** 2 / 2).mean())
-    between_cells = np.sqrt(pair.mean(axis=0).var(ddof=1) - between_seeds**2 / 2)
+    between_cells, between_seeds = deviations(*pair)
     print(
         f"  validation accuracy, seed 0: {one.min():.2f} to {one.max():.2f} %, mean {one.mean():.2f}"
     )
@@ -115,6 +115,7 @@ def share_of_time(name: str, strategy: str, runs: int, full_trainings: int) -> N
 
 def retrain(name: str, n: int) -> None:
     from nasbench_tab.train.once import train_once
+    from nasbench_tab.train.recheck import recheck
     from nasbench_tab.train.tasks import task_named
     from nasbench_tab.train.tensors import load_data, pick_device
 
@@ -122,14 +123,15 @@ def retrain(name: str, n: int) -> None:
     data = load_data(task, pick_device("cpu"))
     cells = networks(bench, 0)
     chosen = np.random.default_rng(1).choice(len(cells), min(n, len(cells)), replace=False)
-    off = []
-    for i in chosen:
-        run = train_once(task, bench.space, data, cells[i], 0, origin="check")
-        off.append(run.curve["valid_accuracy"][-1] - bench.query(cells[i], seed=0))
-    same = sum(abs(x) < 1e-4 for x in off)
+    found = [
+        recheck(bench, train_once(task, bench.space, data, cells[i], 0, origin="check"))
+        for i in chosen
+    ]
+    there = [one for one in found if one is not None]
     print(
-        f"  {len(off)} random entries trained again: {same} agree exactly, the largest difference is "
-        f"{max(map(abs, off)):.2f} points"
+        f"  {len(there)} random entries trained again (seed 0 of each): "
+        f"{sum(one.same for one in there)} agree in all losses and accuracies of all epochs; the last "
+        f"validation accuracies differ by {max(abs(one.off) for one in there):.2f} points at most"
     )
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 
 from nasbench_tab.records import Architecture
 from nasbench_tab.spaces.nasbench201 import NasBench201
@@ -97,10 +98,16 @@ def logged(log: Path, cells: list[Architecture]) -> Runs:
     ]
 
 
+def deviations(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the deviations between cells and between the two seeds of each cell."""
+    between_seeds = np.sqrt(((one - other) ** 2 / 2).mean())
+    mean = (one + other) / 2
+    return float(np.sqrt(max(0.0, mean.var(ddof=1) - between_seeds**2 / 2))), float(between_seeds)
+
+
 def kendall(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Return Kendall's tau-b (few cells: all pairs at once)."""
-    a, b = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
-    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    """Return Kendall's tau-b."""
+    return float(kendalltau(x, y)[0])
 
 
 def summary(runs: Runs) -> str:
@@ -123,8 +130,7 @@ def summary(runs: Runs) -> str:
         ]
     )
     mean = valid.mean(axis=1)
-    between_seeds = np.sqrt(((valid[:, 0] - valid[:, 1]) ** 2 / 2).mean())
-    between_cells = np.sqrt(max(0.0, mean.var(ddof=1) - between_seeds**2 / 2))
+    between_cells, between_seeds = deviations(valid[:, 0], valid[:, 1])
     top = mean >= np.median(mean)
     return (
         f"| {runs[0]['configuration']} | {len(rows)} | {cost:.1f} | {valid.min():.1f}-{valid.max():.1f} "

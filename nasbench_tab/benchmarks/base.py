@@ -19,7 +19,11 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.errors import InvalidArchitectureError, InvalidArgumentError
+from nasbench_tab.errors import (
+    InvalidArchitectureError,
+    InvalidArgumentError,
+    MissingValueError,
+)
 from nasbench_tab.records import Answer, Architecture, Metric
 from nasbench_tab.spaces.base import Space
 
@@ -86,7 +90,6 @@ class Benchmark(ABC):
         seed: int | None = None,
         mask: Literal[True],
     ) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]: ...
-    @abstractmethod
     def query(
         self,
         archs: ArchitectureLike | Architectures,
@@ -109,7 +112,20 @@ class Benchmark(ABC):
             MissingValueError: A value was never measured (the message says what exists).
             InvalidArchitectureError: Not an architecture of the space.
             UnknownNameError: No such metric.
+
+        Here it is one :meth:`lookup` after another; a benchmark that can answer many at once overrides it.
         """
+        if not (isinstance(archs, list) or (isinstance(archs, np.ndarray) and archs.ndim)):
+            return self.lookup(archs, metric, epoch=epoch, seed=seed).value  # type: ignore[arg-type]
+        values = np.full(len(archs), np.nan)
+        for i, arch in enumerate(archs):
+            given = tuple(arch.tolist()) if isinstance(arch, np.ndarray) and arch.ndim else arch
+            try:
+                values[i] = self.lookup(given, metric, epoch=epoch, seed=seed).value
+            except MissingValueError:
+                if not mask:
+                    raise
+        return np.ma.MaskedArray(values, np.isnan(values)) if mask else values
 
     @abstractmethod
     def lookup(

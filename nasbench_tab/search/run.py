@@ -371,6 +371,7 @@ def _evaluator(
         if answer is None:
             answer = found[which] = _looked_up(bench, cell, epoch, seed)
             if answer is None:
+                asked[key] -= 1  # it was not answered: the next time is no repeat
                 return Observation(cell, epoch, -math.inf, 0.0, "infeasible"), seed, math.nan, code
         value, seconds = answer
         if resume:

@@ -11,17 +11,16 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from joblib import Parallel, delayed
 
 from nasbench_tab.records import Architecture
 from nasbench_tab.spaces.base import Space
-from nasbench_tab.train.log import LIVE, RunLog
+from nasbench_tab.train.log import RunLog, current_file
 from nasbench_tab.train.once import check_seed, key_of, train_once, trained_cell
 from nasbench_tab.train.tasks import Task
 from nasbench_tab.train.tensors import Data, load_data, pick_device
 
-__all__ = ["Collected", "collect", "live_log"]
+__all__ = ["Collected", "collect"]
 
 
 class Collected(NamedTuple):
@@ -31,11 +30,6 @@ class Collected(NamedTuple):
     ok: int
     diverged: int
     failed: int
-
-
-def live_log(path: Path) -> Path:
-    """Return the file to append to: ``path`` itself, or ``runs.jsonl`` in the folder ``path``."""
-    return path / LIVE if path.is_dir() or not path.suffix else path
 
 
 def collect(
@@ -69,7 +63,7 @@ def collect(
         InvalidArgumentError: No such device here, or a seed that cannot be.
         InvalidArchitectureError: A cell is none of the space.
     """
-    path = live_log(log)
+    path = current_file(log)
     for _, seed in pairs:
         check_seed(seed)
     pairs = list(dict.fromkeys((trained_cell(task, space, cell), seed) for cell, seed in pairs))
@@ -104,16 +98,11 @@ def _train_into(
     folder: Path | None,
 ) -> str:
     """Train one run, append it and return how it went; ``"present"`` if another process was faster."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        data, log = _data(task, device, folder), _log(path)
-        if log.holds(key_of(task, space, data, cell, seed)):
-            return "present"
-        run = train_once(task, space, data, cell, seed, origin=origin)
-        return run.status if log.append(run) else "present"
-    finally:  # with one job this is the caller's process
-        torch.set_num_threads(threads)
+    data, log = _data(task, device, folder), _log(path)
+    if log.holds(key_of(task, space, data, cell, seed)):
+        return "present"
+    run = train_once(task, space, data, cell, seed, origin=origin)
+    return run.status if log.append(run) else "present"
 
 
 @cache

@@ -18,24 +18,16 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.benchmarks.base import (
-    ArchitectureLike,
-    Architectures,
-    Benchmark,
-    cell_of,
-    integer,
-)
+from nasbench_tab.benchmarks.base import ArchitectureLike, Benchmark, cell_of, integer
 from nasbench_tab.errors import InvalidArgumentError, MissingValueError, unknown_name
 from nasbench_tab.paths import user_folder
 from nasbench_tab.records import Answer, Architecture
 from nasbench_tab.spaces.base import Space
-from nasbench_tab.train.collect import live_log
-from nasbench_tab.train.log import LIVE, Key, RunLog, read_log
+from nasbench_tab.train.log import CURRENT, Key, RunLog, current_file, read_log
 from nasbench_tab.train.loop import CURVES, Trainer
 from nasbench_tab.train.once import check_seed, key_of, record_of, trained_cell
 from nasbench_tab.train.recipes import recipe_hash
@@ -95,64 +87,11 @@ class LiveBenchmark(Benchmark):
         )
         self.fingerprint = f"sha256:{hashlib.sha256(identity.encode()).hexdigest()}"
         own = user_folder() / "live" / f"{task.name}.jsonl"
-        path = own if log is None else live_log(Path(log))
+        path = own if log is None else current_file(Path(log))
         self._log, self._checkpoints = RunLog(path), path.with_suffix(".checkpoints")
         self._curves: dict[Key, _Curve] = {}
         self._ended: set[Key] = set()
         self._remember()
-
-    @overload
-    def query(
-        self,
-        archs: ArchitectureLike,
-        metric: str | None = None,
-        *,
-        epoch: int | None = None,
-        seed: int | None = None,
-        mask: Literal[False] = False,
-    ) -> float: ...
-    @overload
-    def query(
-        self,
-        archs: Architectures,
-        metric: str | None = None,
-        *,
-        epoch: int | None = None,
-        seed: int | None = None,
-        mask: Literal[False] = False,
-    ) -> NDArray[np.float64]: ...
-    @overload
-    def query(
-        self,
-        archs: Architectures,
-        metric: str | None = None,
-        *,
-        epoch: int | None = None,
-        seed: int | None = None,
-        mask: Literal[True],
-    ) -> np.ma.MaskedArray[Any, np.dtype[np.float64]]: ...
-    def query(
-        self,
-        archs: ArchitectureLike | Architectures,
-        metric: str | None = None,
-        *,
-        epoch: int | None = None,
-        seed: int | None = None,
-        mask: bool = False,
-    ) -> float | NDArray[np.float64]:
-        """Train what is missing and answer; see Benchmark.query. Diverged trainings are missing."""
-        if not (isinstance(archs, list) or (isinstance(archs, np.ndarray) and archs.ndim)):
-            return self.lookup(archs, metric, epoch=epoch, seed=seed).value  # type: ignore[arg-type]
-        cells: list[Any] = archs if isinstance(archs, list) else list(archs)
-        values = np.full(len(cells), np.nan)
-        for i, arch in enumerate(cells):
-            given = tuple(arch.tolist()) if isinstance(arch, np.ndarray) and arch.ndim else arch
-            try:
-                values[i] = self.lookup(given, metric, epoch=epoch, seed=seed).value
-            except MissingValueError:
-                if not mask:
-                    raise
-        return np.ma.MaskedArray(values, np.isnan(values)) if mask else values
 
     def lookup(
         self,
@@ -162,7 +101,10 @@ class LiveBenchmark(Benchmark):
         epoch: int | None = None,
         seed: int | None = None,
     ) -> Answer:
-        """Train ``arch`` up to ``epoch`` if that was not done before; see Benchmark.lookup."""
+        """Train ``arch`` up to ``epoch`` if that was not done before; see Benchmark.lookup.
+
+        A training that diverged before ``epoch`` is missing.
+        """
         name = self.objective.name if metric is None else metric
         if not isinstance(name, str) or name not in self.metrics:
             raise unknown_name(f"metric of {self.name}", name, self.metrics)
@@ -230,8 +172,8 @@ class LiveBenchmark(Benchmark):
     def _remember(self) -> None:
         """Take in what the log holds."""
         path = self._log.path
-        where = path.parent if path.name == LIVE else path  # with the shards beside it
-        if path.exists() or (path.name == LIVE and any(where.glob("*.jsonl.xz"))):
+        where = path.parent if path.name == CURRENT else path  # with the shards beside it
+        if path.exists() or (path.name == CURRENT and any(where.glob("*.jsonl.xz"))):
             runs = [run for run in read_log(where).runs if run.status != "failed"]
             self._curves.update({run.key: run.curve for run in runs})
             self._ended.update(run.key for run in runs)

@@ -40,9 +40,20 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["LIVE", "Key", "Log", "LoggedRun", "RunLog", "RunStatus", "pack", "read_csv", "read_log"]
+__all__ = [
+    "CURRENT",
+    "Key",
+    "Log",
+    "LoggedRun",
+    "RunLog",
+    "RunStatus",
+    "current_file",
+    "pack",
+    "read_csv",
+    "read_log",
+]
 
-LIVE = "runs.jsonl"  # in a folder, the log that is appended to
+CURRENT = "runs.jsonl"  # in a folder, the log that is appended to
 
 
 class Log(NamedTuple):
@@ -135,7 +146,7 @@ class RunLog:
 
     def _look(self, file: IO[bytes]) -> None:
         """Take in what was written since the last look."""
-        shards = _shards(self.path.parent) if self.path.name == LIVE else []
+        shards = _shards(self.path.parent) if self.path.name == CURRENT else []
         source = (*map(os.fspath, shards), 0 if isinstance(file, io.BytesIO) else _inode(file))
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
@@ -155,6 +166,11 @@ class RunLog:
         self._head = head[: self._offset]
 
 
+def current_file(path: Path) -> Path:
+    """Return the file to append to: ``path`` itself, or ``runs.jsonl`` in the folder ``path``."""
+    return path / CURRENT if path.is_dir() or not path.suffix else path
+
+
 def read_log(*paths: Path) -> Log:
     """Read logs: ``.jsonl``, ``.jsonl.gz``, ``.jsonl.xz``, ``.csv``, or folders of them.
 
@@ -168,12 +184,14 @@ def read_log(*paths: Path) -> Log:
     entries: list[_Entry] = []
     torn, hashes = 0, {}
     for path in paths:
-        live = path / LIVE
+        live = path / CURRENT
         # The live log first: what is packed meanwhile is then read twice, not overlooked.
         tail = _read(live) if path.is_dir() and live.exists() else None
         shards = _shards(path) if path.is_dir() else [path]
         if not shards and tail is None:
-            raise LogError(f"{path} is a folder without logs; expected {LIVE} or *.jsonl.xz in it.")
+            raise LogError(
+                f"{path} is a folder without logs; expected {CURRENT} or *.jsonl.xz in it."
+            )
         parts = [(file, _read(file)) for file in shards]
         if tail is not None and (tail[0] or tail[1]):  # an empty one is as good as none
             parts.append((live, tail))
@@ -222,7 +240,7 @@ def pack(folder: Path) -> Path | None:
         LogError: The log is damaged; nothing was changed.
         ResultsError: The shard could not be written; nothing was changed.
     """
-    live = folder / LIVE
+    live = folder / CURRENT
     if not live.exists():
         return None
     try:

@@ -52,8 +52,8 @@ _EVALUATED_FLOAT32 = 256  # on CUDA: in float32 proper larger batches were ten t
 class Trainer:
     """One training, ``epochs`` of the recipe long, advanced as far as is asked.
 
-    On a CPU it runs on one thread, and its seconds are that thread's processor time, so that a busy
-    machine does not lengthen them; on CUDA they are elapsed time.
+    On a CPU it runs on one thread, and its seconds are that thread's processor time: waiting for a core
+    does not count, but a busy machine computes more slowly; on CUDA they are elapsed time.
 
     Args:
         arch: The cell that is trained, exactly as it stands.
@@ -64,6 +64,7 @@ class Trainer:
     Attributes:
         curve: A list for each of :data:`CURVES`, with one value for each epoch done.
         diverged: Whether the loss left the finite numbers; nothing is trained after that.
+        kinds: Kinds of device that did the epochs so far: a checkpoint may go on on another.
 
     Raises:
         InvalidArgumentError: The recipe leaves out smaller batches, and there is no other; or the
@@ -83,6 +84,7 @@ class Trainer:
         self.device = data.train.images.device
         self.curve: dict[str, list[float]] = {name: [] for name in CURVES}
         self.diverged = False
+        self.kinds: list[str] = []
         channels = data.train.images.shape[1]
         with torch.random.fork_rng(devices=[]):
             # Weights are drawn on the CPU: the same for every device, whose generators stay untouched.
@@ -106,7 +108,6 @@ class Trainer:
             "recipe": recipe_hash(recipe),
             "split": data.split_hash,
             "seed": seed,
-            "device": self.device.type,  # seconds and rounding of two kinds do not go together
             # A split alone does not tell two datasets of one size apart.
             "dataset": [data.n_classes, *data.black.flatten().tolist()],
         }
@@ -164,6 +165,7 @@ class Trainer:
             "identity": self._identity,
             "curve": self.curve,
             "diverged": self.diverged,
+            "kinds": self.kinds,
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -197,10 +199,12 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self.curve, self.diverged = state["curve"], state["diverged"]
+        self.curve, self.diverged, self.kinds = state["curve"], state["diverged"], state["kinds"]
 
     def _one_epoch(self) -> None:
         self._midway = True
+        if self.device.type not in self.kinds:
+            self.kinds.append(self.device.type)
         begin = _now(self.device)
         sums = self._train_epoch()
         middle = _now(self.device)

@@ -111,7 +111,8 @@ def record_of(
         recipe_fields=task.recipe._asdict(),
         origin=origin,
         device=device_name(device),
-        device_kind=device.type,
+        # Two kinds in one training give a kind of its own, which no table mixes with either.
+        device_kind="+".join(trainer.kinds if trainer and trainer.kinds else [device.type]),
         threads=1 if device.type == "cpu" else 0,
         error=error,
         versions={

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import NamedTuple
 
-from nasbench_tab.errors import TrainingError, unknown_name
+from nasbench_tab.errors import unknown_name
 from nasbench_tab.train.recipes import RECIPES, Recipe
 
-__all__ = ["TASKS", "Task", "need_torch", "task_named"]
+__all__ = ["TASKS", "Task", "task_named"]
 
 
 class Task(NamedTuple):
@@ -72,12 +71,3 @@ def task_named(name: str) -> Task:
     if name not in TASKS:
         raise unknown_name("task", name, TASKS)
     return TASKS[name]
-
-
-def need_torch() -> None:
-    """Raise TrainingError, with the way to get it, where PyTorch is not installed."""
-    if find_spec("torch") is None:
-        raise TrainingError(
-            "Training needs PyTorch, which is not installed: pip install 'nasbench_tab[train]', "
-            "or first the PyTorch build for your machine."
-        )

@@ -28,8 +28,8 @@ from nasbench_tab.errors import (
     TrainingError,
 )
 from nasbench_tab.records import Architecture
-from nasbench_tab.train.collect import Collected, collect, live_log
-from nasbench_tab.train.log import pack, read_log
+from nasbench_tab.train.collect import Collected, collect
+from nasbench_tab.train.log import current_file, pack, read_log
 from nasbench_tab.train.loop import Trainer
 from nasbench_tab.train.plan import collection_order, planned
 from nasbench_tab.train.tasks import TASKS, Task
@@ -208,9 +208,9 @@ def test_what_was_packed_counts(tmp_path: Path) -> None:
 
 def test_where_a_log_is_appended_to(tmp_path: Path) -> None:
     (tmp_path / "runs.v2").mkdir()
-    assert live_log(tmp_path / "runs.v2") == tmp_path / "runs.v2" / "runs.jsonl"
-    assert live_log(tmp_path / "new") == tmp_path / "new" / "runs.jsonl"
-    assert live_log(tmp_path / "new.jsonl") == tmp_path / "new.jsonl"
+    assert current_file(tmp_path / "runs.v2") == tmp_path / "runs.v2" / "runs.jsonl"
+    assert current_file(tmp_path / "new") == tmp_path / "new" / "runs.jsonl"
+    assert current_file(tmp_path / "new.jsonl") == tmp_path / "new.jsonl"
 
 
 def test_an_unfinished_line_is_moved_away(tmp_path: Path) -> None:

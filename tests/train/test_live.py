@@ -23,7 +23,8 @@ from nasbench_tab.errors import (
     TrainingError,
     UnknownNameError,
 )
-from nasbench_tab.records import Architecture, Protocol
+from nasbench_tab.records import Architecture, Observation, Protocol
+from nasbench_tab.search.run import run_search
 from nasbench_tab.testing import check_benchmark
 from nasbench_tab.train import live
 from nasbench_tab.train.collect import collect
@@ -311,6 +312,24 @@ def test_diverged_trainings_are_missing(log: Path, trainings: list[Any]) -> None
     assert len(trainings) == 2
     assert checkpoints(log) == []
     assert [run.status for run in read_log(log).runs] == ["diverged"] * 2
+
+
+@pytest.mark.parametrize("repeats", ["pay", "reuse"])
+@pytest.mark.parametrize("resume", ["restart", "continue"])
+def test_a_search_takes_a_diverged_cell_for_an_infeasible_one(
+    log: Path, trainings: list[Any], repeats: Any, resume: Any
+) -> None:
+    told: list[Observation] = []
+
+    def same_cell(_problem: object, _rng: object, history: list[Observation]) -> Any:
+        told[:] = history
+        return CELL if len(history) < 3 else None
+
+    protocol = Protocol(evaluations=5, repeats=repeats, resume=resume)
+    run = run_search(same_cell, bench_on(log, WILD), protocol)
+    assert [o.status for o in told] == ["infeasible"] * 3
+    assert (len(run.values), run.free, run.stop) == (0, 3, "exhausted")
+    assert len(trainings) == 1
 
 
 def test_the_mean_is_over_the_seeds_that_went_well(

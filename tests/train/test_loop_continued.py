@@ -13,8 +13,11 @@ import torch
 from torch import Tensor
 
 from nasbench_tab.errors import InvalidArgumentError, TrainingError
+from nasbench_tab.spaces.nasbench201 import NasBench201
 from nasbench_tab.train.loop import Trainer
+from nasbench_tab.train.once import record_of
 from nasbench_tab.train.recipes import Recipe
+from nasbench_tab.train.tasks import task_named
 
 from .trainings import (
     AUGMENTED,
@@ -287,3 +290,16 @@ def test_an_interrupted_epoch_cannot_be_gone_on_with(monkeypatch: pytest.MonkeyP
 def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="seed is 0 or more; got -1"):
         Trainer(CELL, RECIPE, DATA, -1)
+
+
+def test_a_training_of_two_kinds_of_device_is_no_run_of_either(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    begun = Trainer(CELL, RECIPE, DATA, 0)
+    begun.advance(1)
+    begun.kinds = ["cuda"]  # as if the epoch had been done there
+    begun.save(path)
+    continued = Trainer(CELL, RECIPE, DATA, 0)
+    continued.advance(2, checkpoint=path)
+    task, space = task_named("nb201-digits"), NasBench201()
+    assert record_of(task, space, DATA, CELL, 0, continued, origin="").device_kind == "cuda+cpu"
+    assert record_of(task, space, DATA, CELL, 0, None, origin="", error="x").device_kind == "cpu"
