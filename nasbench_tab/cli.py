@@ -6,22 +6,19 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from nasbench_tab import __version__, cli_train
-from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError, unknown_name
-from nasbench_tab.records import Protocol
+from nasbench_tab import __version__, cli_compare, cli_train
+from nasbench_tab.errors import NasbenchTabError, unknown_name
 from nasbench_tab.terminal import err as _err
 from nasbench_tab.terminal import escaped as _escaped
 from nasbench_tab.terminal import out as _out
-from nasbench_tab.terminal import progress_bar
 
 if TYPE_CHECKING:
-    from nasbench_tab.search.results import Results
+    pass
 
 __all__ = ["app", "main"]
 
@@ -157,156 +154,15 @@ def query(
             )
 
 
-@app.command()
-def compare(
-    benchmarks: Annotated[str, typer.Argument(help="Names, separated by commas.")],
-    out: Annotated[Path, typer.Option(help="A new directory for the results.")],
-    budget: Annotated[
-        str,
-        typer.Option(
-            help="Per run: evaluations (100), simulated seconds (200000s), or both (100,200000s)."
-        ),
-    ],
-    strategies: Annotated[
-        str,
-        typer.Option(
-            help="Names, separated by commas; with settings as name(key=value); your own as "
-            "package.module:Name."
-        ),
-    ] = "random,evolution,local-search,reinforce",
-    runs: Annotated[
-        int, typer.Option(help="Seeded runs of each strategy on each benchmark.")
-    ] = 500,
-    seed: Annotated[int, typer.Option(help="Master seed.")] = 0,
-    workers: Annotated[int, typer.Option(help="Simulated workers of each run.")] = 1,
-    jobs: Annotated[int, typer.Option(help="Processes on this machine; -1 = all cores.")] = -1,
-    seeds: Annotated[
-        str, typer.Option(help="Training seed of a query: random, mean or a number.")
-    ] = "random",
-    overshoot: Annotated[
-        str, typer.Option(help="Evaluations ending after the time budget: keep or drop.")
-    ] = "keep",
-    repeats: Annotated[str, typer.Option(help="A cell asked for again: pay or reuse.")] = "pay",
-    resume_training: Annotated[
-        str, typer.Option(help="A higher epoch: restart or continue.")
-    ] = "restart",
-    incumbent: Annotated[str, typer.Option(help="highest-seen or full-training.")] = "highest-seen",
-    missing: Annotated[
-        str, typer.Option(help="Cells never measured: refuse or masked.")
-    ] = "refuse",
-    limit: Annotated[
-        list[str] | None, typer.Option(help="A constraint, metric<=value; may be repeated.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Finish an interrupted comparison.")
-    ] = False,
-) -> None:
-    """Run strategies on benchmarks; write the results to a directory."""
-    from nasbench_tab.search.compare import compare as run_comparison
-    from nasbench_tab.search.specs import split_strategies
-
-    evaluations, seconds = _budget(budget)
-    protocol = Protocol(
-        evaluations=evaluations,
-        seconds=seconds,
-        workers=workers,
-        seeds=int(seeds) if _NUMBER.fullmatch(seeds) else seeds,  # type: ignore[arg-type]
-        overshoot=overshoot,  # type: ignore[arg-type]
-        repeats=repeats,  # type: ignore[arg-type]
-        resume=resume_training,  # type: ignore[arg-type]
-        incumbent=incumbent,  # type: ignore[arg-type]
-        missing=missing,  # type: ignore[arg-type]
-        limits=tuple(_limit(text) for text in limit or ()),
-    )
-    progress = progress_bar()
-    task = progress.add_task("runs", total=None)
-
-    def show(done: int, total: int) -> None:
-        progress.start()  # with the first block, so that an error stands alone
-        progress.update(task, completed=done, total=total)
-
-    try:
-        results = run_comparison(
-            split_strategies(benchmarks),
-            split_strategies(strategies),
-            runs=runs,
-            out=out,
-            protocol=protocol,
-            seed=seed,
-            jobs=jobs,
-            resume=resume,
-            progress=show,
-        )
-    finally:
-        progress.stop()
-    _print_results(results)
-    _out.print(f"Results: {out}\nReport:  nasbench-tab report {out}", markup=False)
-
-
-def _print_results(results: Results) -> None:
-    """Print final means and mean regret, with 95 % bootstrap intervals from 5 runs on."""
-    from nasbench_tab.report.summary import interval  # the report's own, so that both agree
-
-    frame = results.frame()
-    table = Table("benchmark", "strategy", "runs", "mean", "sd", "mean regret [95 %]", box=None)
-    table.columns[1].overflow = "fold"  # two labels that are cut may look the same
-    for name in results.benchmarks:
-        objective = results.objective(name).name
-        for label in results.strategies:
-            rows = frame[(frame["benchmark"] == name) & (frame["strategy"] == label)]
-            values, regret = rows[objective].dropna(), rows["regret"].dropna().to_numpy()
-            shown = f"{regret.mean():#.4g}" if len(regret) else "-"
-            found = interval(regret)
-            if found is not None:
-                shown += f" [{found.low:#.4g}, {found.high:#.4g}]"
-            mean, sd = (f"{x:#.5g}" for x in (values.mean(), values.std()))
-            table.add_row(name, _escaped(label), str(len(values)), mean, sd, shown)
-    _out.print(table)
-
-
-@app.command()
-def report(
-    directory: Annotated[Path, typer.Argument(help="Results of nasbench-tab compare.")],
-    out: Annotated[Path | None, typer.Option(help="Default: DIRECTORY/report.")] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-) -> None:
-    """Write the report of a comparison: one HTML page, figures, a LaTeX table."""
-    from nasbench_tab.report.page import write_report
-
-    page = write_report(directory, out)
-    _out.print(str(page), markup=False)
-    if open_page:
-        typer.launch(str(page))
-
-
-def _budget(text: str) -> tuple[int | None, float | None]:
-    """Return (evaluations, seconds) of ``"100"``, ``"200000s"`` or ``"100,200000s"``."""
-    parts = [part for part in map(str.strip, text.split(",")) if part]
-    try:
-        seconds = [float(part[:-1]) for part in parts if part.endswith("s")]
-        evaluations = [int(part) for part in parts if not part.endswith("s")]
-        if len(seconds) > 1 or len(evaluations) > 1:
-            raise ValueError
-    except ValueError as err:
-        raise InvalidArgumentError(
-            f"--budget {text!r}: expected evaluations (100), seconds (200000s) or both (100,200000s)."
-        ) from err
-    return evaluations[0] if evaluations else None, seconds[0] if seconds else None
-
-
-def _limit(text: str) -> tuple[str, float]:
-    name, sign, most = text.partition("<=")
-    try:
-        if not sign:
-            raise ValueError
-        return name.strip(), float(most)
-    except ValueError as err:
-        raise InvalidArgumentError(
-            f"--limit {text!r}: expected metric<=value, for example parameters<=1.0."
-        ) from err
-
-
-for _command in (cli_train.train, cli_train.collect, cli_train.tabulate):
+for _command in (
+    cli_compare.compare,
+    cli_compare.report,
+    cli_compare.protocols,
+    cli_compare.sensitivity,
+    cli_train.train,
+    cli_train.collect,
+    cli_train.tabulate,
+):
     app.command()(_command)
 
 

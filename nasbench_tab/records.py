@@ -102,8 +102,8 @@ class Observation(NamedTuple):
         score: Validation value, oriented so that greater is better (see :meth:`Metric.score`);
             minus infinity unless ``status`` is ``"ok"`` or ``"repeat"``.
         seconds: Simulated seconds charged for it.
-        status: ``"ok"``; ``"infeasible"``: a limit of the protocol is broken, nothing was charged;
-            ``"repeat"``: the first answer once more, nothing was charged.
+        status: ``"ok"``; ``"infeasible"``: a limit of the protocol is broken or the cell was asked
+            for before where that is forbidden, nothing was charged; ``"repeat"``: the first answer once more, nothing was charged.
     """
 
     architecture: Architecture
@@ -141,25 +141,45 @@ class Graph(NamedTuple):
 
 
 class Protocol(NamedTuple):
-    """How a search is simulated: everything that changes a number, and nothing else.
+    """How a search is simulated and scored: everything that changes a number, and nothing else.
 
     Two published results for "the same" method often differ in these switches more than in the
-    method, so each is explicit and is stored with every result.
+    method, so each is explicit and is stored with every result. Published sets of them are in
+    :mod:`nasbench_tab.search.presets`.
 
     Attributes:
         evaluations: Budget in evaluations, or None.
         seconds: Budget in simulated seconds, or None. At least one of the two is needed.
         workers: Number of simulated workers; each takes a new proposal as soon as it is free.
+        training: Which training of the table is searched on (a table may hold a short and a long
+            one); None = its default.
+        epoch: The epoch that counts as the full training while searching; None = the last.
         seeds: ``"random"``: one training seed is drawn for each query; ``"mean"``: the mean over
             the existing seeds; an integer: that training seed.
+        validation: Validation passes that an evaluation is charged for besides its training:
+            ``"none"``, ``"once"`` (at its end) or ``"every"`` (after each epoch).
+        overhead: ``"none"``, or ``"measured"``: the strategy's own processor time is added to the
+            clock, as some published code does; such runs are not the same twice.
         overshoot: What happens to evaluations that end after the budget in seconds:
-            ``"keep"`` (they count) or ``"drop"`` (they are discarded).
+            ``"keep"`` (they count), ``"drop"`` (they are discarded) or ``"interpolate"`` (they count,
+            and the final value is that at the budget, on the line through the two points of the
+            run that are nearest in time).
         repeats: Asking for the same cell at the same epoch again: ``"pay"`` (a new training with a
-            freshly drawn seed) or ``"reuse"`` (the first answer again, free, not an evaluation).
+            freshly drawn seed), ``"reuse"`` (the first answer again, free, not an evaluation) or
+            ``"forbid"`` (told to be infeasible, free).
         resume: Cost of a higher epoch of a training already seen: ``"restart"`` (all of it) or
             ``"continue"`` (only what is new; needs real learning curves).
-        incumbent: ``"highest-seen"`` (best observed value at any epoch) or ``"full-training"``
-            (best among full trainings).
+        incumbent: ``"highest-seen"`` (best observed value at any epoch), ``"highest-epoch"`` (best
+            among the evaluations at the highest epoch so far) or ``"full-training"`` (best among
+            full trainings).
+        final: What an incumbent is worth in the end: ``"mean"`` (over its training seeds) or
+            ``"seen"`` (the training that the search saw).
+        final_epoch: ``"last"``, or ``"best"``: the best epoch of the curve, chosen by the reported
+            metric itself, as some papers do; it flatters.
+        final_training: Which training of the table final values are taken from; None = the table's
+            default.
+        report: Names of further benchmarks of the same space, on which the incumbents' final values
+            are reported too.
         missing: ``"refuse"`` (the space must be measured completely) or ``"masked"`` (search only
             among the measured cells).
         limits: Pairs ``(metric, at most)``, for example ``(("parameters", 1.0),)``, in the
@@ -170,11 +190,19 @@ class Protocol(NamedTuple):
     evaluations: int | None = None
     seconds: float | None = None
     workers: int = 1
+    training: str | None = None
+    epoch: int | None = None
     seeds: Literal["random", "mean"] | int = "random"
-    overshoot: Literal["keep", "drop"] = "keep"
-    repeats: Literal["pay", "reuse"] = "pay"
+    validation: Literal["none", "once", "every"] = "none"
+    overhead: Literal["none", "measured"] = "none"
+    overshoot: Literal["keep", "drop", "interpolate"] = "keep"
+    repeats: Literal["pay", "reuse", "forbid"] = "pay"
     resume: Literal["restart", "continue"] = "restart"
-    incumbent: Literal["highest-seen", "full-training"] = "highest-seen"
+    incumbent: Literal["highest-seen", "highest-epoch", "full-training"] = "highest-seen"
+    final: Literal["mean", "seen"] = "mean"
+    final_epoch: Literal["last", "best"] = "last"
+    final_training: str | None = None
+    report: tuple[str, ...] = ()
     missing: Literal["refuse", "masked"] = "refuse"
     limits: tuple[tuple[str, float], ...] = ()
     patience: int = 1000

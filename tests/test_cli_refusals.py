@@ -148,7 +148,7 @@ def test_bad_benchmarks_of_a_comparison(command: Command, names: str, words: str
 
 def test_options_that_must_be_given(command: Command) -> None:
     refused(command, ["compare", "nb201-cifar10", "--budget", "3"], "Missing option '--out'")
-    refused(command, ["compare", "nb201-cifar10", "--out", "out"], "Missing option '--budget'")
+    refused(command, ["compare", "nb201-cifar10", "--out", "out"], "Give --budget")
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])

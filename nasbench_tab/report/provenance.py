@@ -25,7 +25,8 @@ __all__ = [
 ]
 
 _OWN = re.compile(r"[\w.]+:[\w.]+")  # package.module:Name
-_OPTIONS = {"resume": "resume_training"}  # the command line has another --resume
+# The command line has another --resume, and report is a command.
+_OPTIONS = {"resume": "resume_training", "report": "report_on"}
 
 
 class Source(NamedTuple):
@@ -87,10 +88,15 @@ def protocol_rows(protocol: Protocol) -> list[tuple[str, str, str]]:
         "seconds": "budget of a run in simulated seconds",
         "workers": "simulated workers; each takes a new proposal as soon as it is free",
         "seeds": seeds,
+        "training": "which training of the table is searched on; none = its default",
+        "epoch": "the epoch that counts as the full training while searching; none = the last",
+        "final_training": "which training final values come from; none = the table's default",
+        "report": "further benchmarks on which the incumbents are reported",
         "limits": "cells beyond a limit are infeasible; being told so is free",
         "patience": "a run ends after so many proposals in a row that cost nothing",
     }
-    values = {**protocol._asdict(), "limits": limits or None}
+    report = ", ".join(protocol.report)
+    values = {**protocol._asdict(), "limits": limits or None, "report": report or None}
     rows = []
     for name, value in values.items():
         meaning = words.get(name) or PROTOCOL_WORDS[name][value]
@@ -107,15 +113,20 @@ def repeat_command(results: Results) -> str:
         ["nasbench-tab", "compare", ",".join(results.benchmarks)],
         ["--strategies", ",".join(results.strategies)],
         ["--runs", str(experiment["runs"])],
-        ["--budget", _budget_option(protocol)],
         ["--seed", str(experiment["seed"])],
     ]
-    for name, value in _changed(protocol).items():
+    preset = experiment.get("preset")
+    if preset is None:
+        command.insert(3, ["--budget", _budget_option(protocol)])
+    else:
+        command.insert(3, ["--preset", preset["name"], *["--nearest"] * bool(preset["changes"])])
+    for name, value in ({} if preset else _changed(protocol)).items():
         if name == "limits":
             command += [["--limit", f"{metric}<={most!r}"] for metric, most in protocol.limits]
         elif name not in ("evaluations", "seconds"):
             option = _OPTIONS.get(name, name).replace("_", "-")
-            command.append([f"--{option}", str(value)])
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            command.append([f"--{option}", text])
     command.append(["--out", "repeated"])
     return " \\\n    ".join(map(shlex.join, command)) + "\nnasbench-tab report repeated"
 

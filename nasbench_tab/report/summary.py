@@ -13,9 +13,9 @@ from nasbench_tab.benchmarks.table import TableBenchmark
 from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.records import Architecture, Metric
 from nasbench_tab.registry import load
-from nasbench_tab.search.frame import distinct_cells, run_incumbents
+from nasbench_tab.search.frame import distinct_cells, run_finals, run_incumbents
 from nasbench_tab.search.results import Results, Trials
-from nasbench_tab.stats.anytime import Incumbents, at_evaluations
+from nasbench_tab.stats.anytime import Incumbents
 from nasbench_tab.stats.bootstrap import Interval, mean_interval, resampling_weights
 
 __all__ = [
@@ -68,14 +68,18 @@ class Searched(NamedTuple):
         trials: Its evaluations.
         found: Its incumbents.
         last: ``(R,)`` position of each run's last incumbent among the evaluations; -1: none.
-        value: ``(R,)`` the last incumbent's mean over training seeds; NaN: none.
-        regret: ``(R,)`` distance of ``value`` to the best mean of the table, never negative.
+        finals: ``{metric: (R,)}`` what the last incumbent is worth in the end; NaN: none.
+        value: ``(R,)`` that of the objective: its mean over training seeds, unless the protocol
+            says otherwise.
+        regret: ``(R,)`` distance of ``value`` to the best mean of the table; never negative where
+            means are reported.
     """
 
     label: str
     trials: Trials
     found: Incumbents
     last: NDArray[np.int64]
+    finals: dict[str, _Floats]
     value: _Floats
     regret: _Floats
 
@@ -210,7 +214,7 @@ def _summary(results: Results, name: str) -> Summary:
     scores = {metric.name: {s.label: -s.regret for s in searched}}
     for test in about["test_metrics"]:
         sign = 1.0 if about["test_metrics"][test]["direction"] == "max" else -1.0
-        scores[test] = {s.label: sign * _finals(s, test) for s in searched}
+        scores[test] = {s.label: sign * s.finals[test] for s in searched}
     ranking = _ranking(scores[metric.name])
     random = (s for s in results.strategies if results.strategy(s)["factory"] == _RANDOM)
     leader = next((s for s in searched if ranking and s.label == ranking[0]), None)
@@ -234,18 +238,11 @@ def _searched(results: Results, benchmark: str, label: str) -> Searched:
     metric = results.objective(benchmark)
     found = run_incumbents(results, benchmark, trials)
     last = found.which[:, -1] if found.which.shape[1] else np.full(len(trials.lengths), -1)
-    longest = np.array([max(1, found.which.shape[1])])
-    value = at_evaluations(found, trials.final[metric.name], longest)[:, 0]
+    finals = {m: run_finals(results, trials, found, m) for m in trials.final}
+    value = finals[metric.name]
     optimum = results.benchmark(benchmark)["optimum"]
     regret = optimum - value if metric.direction == "max" else value - optimum
-    return Searched(label, trials, found, last, value, regret)
-
-
-def _finals(searched: Searched, metric: str) -> _Floats:
-    """Return ``(R,)`` the last incumbents' values of a metric; NaN where there is none."""
-    if not len(searched.trials.values):
-        return np.full(len(searched.last), np.nan)
-    return np.where(searched.last < 0, np.nan, searched.trials.final[metric][searched.last])
+    return Searched(label, trials, found, last, finals, value, regret)
 
 
 def _ranking(scores: dict[str, _Floats]) -> list[str]:
@@ -293,7 +290,7 @@ def _outcome(
         regret=_estimate(searched.regret),
         behind=_estimate(searched.regret - reference.regret),
         improvement=100 * gain / abs(about["mean"]) if about["mean"] else np.nan,
-        tests={test: _estimate(_finals(searched, test)) for test in about["test_metrics"]},
+        tests={test: _estimate(searched.finals[test]) for test in about["test_metrics"]},
         evaluations=(float(lengths.mean()), int(lengths.min()), int(lengths.max())),
         distinct=float(distinct_cells(trials).mean()),
         seconds=float(trials.seconds[ends].mean()) if len(ends) else np.nan,

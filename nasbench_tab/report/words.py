@@ -34,10 +34,13 @@ PROTOCOL_WORDS = {
     "overshoot": {
         "keep": "evaluations that end after the budget in seconds count",
         "drop": "evaluations that end after the budget in seconds are discarded",
+        "interpolate": "evaluations that end after the budget in seconds count; the final value is "
+        "that at the budget, on the line through the two nearest points of the run",
     },
     "repeats": {
         "pay": "asking for a cell again is a new training, paid for, with a freshly drawn seed",
         "reuse": "asking for a cell again gives the first answer, free of charge",
+        "forbid": "a cell that is asked for again is infeasible, free of charge",
     },
     "resume": {
         "restart": "a higher epoch of a training already seen costs all of it",
@@ -45,7 +48,25 @@ PROTOCOL_WORDS = {
     },
     "incumbent": {
         "highest-seen": "the incumbent is the cell with the best observed value at any epoch",
+        "highest-epoch": "the incumbent is the best cell among the evaluations at the highest epoch so far",
         "full-training": "the incumbent is the cell with the best observed value after full training",
+    },
+    "validation": {
+        "none": "only training is charged, no validation pass",
+        "once": "an evaluation is charged for its training and one validation pass",
+        "every": "an evaluation is charged for its training and a validation pass after each epoch",
+    },
+    "overhead": {
+        "none": "the strategy's own computing is not part of the simulated time",
+        "measured": "the strategy's own processor time is part of the simulated time: not the same twice",
+    },
+    "final": {
+        "mean": "an incumbent is worth its mean over training seeds",
+        "seen": "an incumbent is worth the one training that the search saw",
+    },
+    "final_epoch": {
+        "last": "final values are those after the last epoch",
+        "best": "final values are those of the best epoch, chosen by the reported metric itself",
     },
     "missing": {
         "refuse": "the space is measured completely",

@@ -30,6 +30,10 @@ from nasbench_tab.benchmarks.tablefile import read_manifest as read_table_manife
 from nasbench_tab.errors import InvalidArgumentError, ResultsError
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load, table_folder
+from nasbench_tab.search.evaluate import Answers
+from nasbench_tab.search.final import final_values, reported
+from nasbench_tab.search.presets import Fitted, Preset, fit, preset_named, settings_of
+from nasbench_tab.search.protocol import is_integer, searched_epochs
 from nasbench_tab.search.results import (
     FORMAT,
     VERSION,
@@ -41,7 +45,7 @@ from nasbench_tab.search.results import (
     shard_path,
     write_shard,
 )
-from nasbench_tab.search.run import Answers, is_integer, searcher
+from nasbench_tab.search.run import searcher
 from nasbench_tab.search.specs import check_distinct, strategy_spec
 from nasbench_tab.strategies.base import StrategySpec
 
@@ -61,6 +65,8 @@ def compare(
     out: str | Path,
     budget: int | None = None,
     protocol: Protocol | None = None,
+    preset: str | None = None,
+    nearest: bool = False,
     seed: int = 0,
     jobs: int | None = None,
     resume: bool = False,
@@ -76,6 +82,10 @@ def compare(
         out: An empty or new directory; with ``resume`` also that of the same experiment.
         budget: Evaluations per run; a short form of ``protocol=Protocol(evaluations=budget)``.
         protocol: Budget and all other switches.
+        preset: Name of a published protocol (:mod:`nasbench_tab.search.presets`) instead; strategies
+            given by their bare names take its settings.
+        nearest: Whether the nearest protocol will do where the benchmark cannot honour the preset;
+            what differs is kept in the manifest.
         seed: Master seed.
         jobs: Number of worker processes; -1 = all cores; None = what an active
             ``joblib.parallel_config`` says (that is how Dask and Ray come in), else this process.
@@ -86,16 +96,26 @@ def compare(
         InvalidArgumentError: Nothing to do, or a protocol that a benchmark cannot follow.
         ResultsError: ``out`` holds something else, or cannot be written.
     """
-    if (budget is None) == (protocol is None):
-        raise InvalidArgumentError("Give either budget (evaluations) or a protocol.")
-    protocol = Protocol(evaluations=budget) if protocol is None else protocol
+    if [budget is None, protocol is None, preset is None].count(False) != 1:
+        raise InvalidArgumentError("Give one of budget (evaluations), protocol and preset.")
     _check_arguments(benchmarks, strategies, runs, seed, out, jobs)
+    fitted = None
+    if preset is not None:
+        chosen = preset_named(preset)
+        fitted = _fitted(chosen, benchmarks, nearest)
+        strategies = [settings_of(chosen, s) if isinstance(s, str) else s for s in strategies]
+        protocol = fitted.protocol
+    protocol = Protocol(evaluations=budget) if protocol is None else protocol
     specs = [strategy_spec(strategy) for strategy in strategies]
     check_distinct(specs)
     for name in benchmarks:
         for spec in specs:
-            searcher(spec, _loaded(name), protocol)  # every error that can be known is raised here
+            searcher(
+                spec, _loaded(name, protocol), protocol
+            )  # every error that can be known is raised here
     experiment = _experiment(benchmarks, specs, protocol, runs, seed)
+    if fitted is not None:
+        experiment["preset"] = {"name": fitted.preset, "changes": list(fitted.changes)}
     directory = Path(out)
     _claim(directory, experiment, resume)
     todo = []
@@ -112,6 +132,23 @@ def compare(
         if progress is not None:
             progress(done, total)
     return load_results(directory)
+
+
+def _fitted(preset: Preset, benchmarks: Sequence[str], nearest: bool) -> Fitted:
+    """Return the one protocol of ``preset`` on all benchmarks."""
+    all_fitted = [fit(preset, load(name)) for name in benchmarks]
+    if len({fitted.protocol for fitted in all_fitted}) > 1:
+        raise InvalidArgumentError(
+            f"{preset.name} has another protocol on each of {', '.join(benchmarks)} (budgets differ). "
+            "Compare on one of them at a time."
+        )
+    changes = list(dict.fromkeys(change for fitted in all_fitted for change in fitted.changes))
+    if changes and not nearest:
+        raise InvalidArgumentError(
+            f"{', '.join(benchmarks)} cannot honour {preset.name}: {'; '.join(changes)}. "
+            "Add --nearest (nearest=True) to run that instead; the results will say so."
+        )
+    return Fitted(preset.name, all_fitted[0].protocol, tuple(changes))
 
 
 def _check_arguments(
@@ -145,32 +182,32 @@ def _run_block(
     path: Path, name: str, spec: StrategySpec, protocol: Protocol, seed: int, first: int, last: int
 ) -> int:
     """Run one block, write its shard and return how many runs it holds."""
-    bench = _loaded(name)
-    search = searcher(spec, bench, protocol, answers=_answers(bench.fingerprint, protocol.seeds))
+    bench = _loaded(name, protocol)
+    search = searcher(spec, bench, protocol, answers=_answers(bench.fingerprint, protocol))
     runs = [search(seed, run) for run in range(first, last + 1)]
     cells = np.concatenate([run.architectures for run in runs])
-    tests = [n for n, m in bench.metrics.items() if m.split in ("test", "valid+test")]
-    wanted = [bench.objective.name, *tests]
-    final = {n: bench.query(cells, n, mask=True).filled(np.nan) for n in wanted}
+    seeds = np.concatenate([run.seeds for run in runs])
+    final = {w.name: final_values(w, protocol, cells, seeds) for w in reported(bench, protocol)}
     write_shard(path, first, runs, final)
     return len(runs)
 
 
-def _loaded(name: str) -> Benchmark:
+def _loaded(name: str, protocol: Protocol) -> Benchmark:
     """Return a benchmark; loaded once in each process, as long as its table stays the same."""
-    return _loaded_once(name, str(read_table_manifest(table_folder(name)).get("hash")))
+    fingerprint = str(read_table_manifest(table_folder(name)).get("hash"))
+    return _loaded_once(name, protocol.training, fingerprint)
 
 
 @lru_cache(maxsize=8)
-def _loaded_once(name: str, fingerprint: str) -> Benchmark:
+def _loaded_once(name: str, training: str | None, fingerprint: str) -> Benchmark:
     del fingerprint  # it only tells versions of a table apart
-    return load(name)
+    return load(name, training=training)
 
 
 @lru_cache(maxsize=8)
-def _answers(fingerprint: str, seeds: str | int) -> Answers:
+def _answers(fingerprint: str, protocol: Protocol) -> Answers:
     """Return what the blocks of one benchmark share in one process."""
-    del fingerprint, seeds  # they only tell the dicts apart
+    del fingerprint, protocol  # they only tell the dicts apart
     return {}
 
 
@@ -179,7 +216,7 @@ def _experiment(
 ) -> dict[str, Any]:
     """Return everything that the runs depend on, as plain data that survives JSON."""
     experiment = {
-        "benchmarks": [_described(_loaded(name), protocol) for name in benchmarks],
+        "benchmarks": [_described(_loaded(name, protocol), protocol) for name in benchmarks],
         "strategies": [
             {
                 "label": spec.label,
@@ -217,27 +254,34 @@ def _described(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
         raise InvalidArgumentError(
             f"No architecture of {bench.name} keeps the limits {protocol.limits}."
         )
-    values = bench.query(cells[within])
+    cells = cells[within]
+    what, *others = reported(bench, protocol)
+    mean = protocol._replace(final="mean")  # regret is to the best mean, whatever is reported
+    values = final_values(what, mean, cells, np.empty(0, np.int64))
+    if not np.isfinite(values).all():
+        raise InvalidArgumentError(
+            f"{int(np.isnan(values).sum())} architectures of {bench.name} that may be searched have no "
+            f"final value in training {what.bench.training!r}."  # type: ignore[attr-defined]
+        )
     best = int(values.argmax() if bench.objective.direction == "max" else values.argmin())
-    trainings = [len(bench.seeds(tuple(cell))) for cell in cells[within].tolist()]
+    trainings = [len(bench.seeds(tuple(cell))) for cell in cells.tolist()]
     return {
         "name": bench.name,
         "space": bench.space.name,
         "dataset": bench.dataset,
         "hash": bench.fingerprint,
         "objective": bench.objective._asdict(),
-        "epochs": list(bench.epochs),
+        "epochs": list(searched_epochs(bench, protocol)),
         "has_seconds": bench.has_seconds,
-        "test_metrics": {
-            name: metric._asdict()
-            for name, metric in bench.metrics.items()
-            if metric.split in ("test", "valid+test")
+        "test_metrics": {other.name: other.metric._asdict() for other in others},
+        "reported_hashes": {
+            other.bench.name: other.bench.fingerprint for other in others if ":" in other.name
         },
         "architectures": len(values),
         "architectures_in_table": len(bench.measured()),
         "trainings_per_architecture": [min(trainings), max(trainings)],
         "optimum": float(values[best]),
-        "optimum_architecture": bench.space.format(tuple(cells[within][best].tolist())),
+        "optimum_architecture": bench.space.format(tuple(cells[best].tolist())),
         "mean": float(values.mean()),
     }
 

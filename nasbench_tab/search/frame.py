@@ -9,23 +9,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.registry import load_space
-from nasbench_tab.stats.anytime import Incumbents, incumbents
+from nasbench_tab.stats.anytime import Incumbents, at_budget, at_evaluations, incumbents
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nasbench_tab.search.results import Results, Trials
 
-__all__ = ["distinct_cells", "run_incumbents", "runs_frame"]
+__all__ = ["distinct_cells", "run_finals", "run_incumbents", "runs_frame"]
+
+_Floats = NDArray[np.float64]
 
 
 def run_incumbents(results: Results, benchmark: str, trials: Trials) -> Incumbents:
     """Return the incumbents of all runs under the comparison's incumbent rule."""
-    eligible = None
-    if results.protocol.incumbent == "full-training":
-        eligible = trials.epochs == results.benchmark(benchmark)["epochs"][-1]
+    rule, values, eligible = results.protocol.incumbent, trials.values, None
     direction = results.objective(benchmark).direction
-    return incumbents(trials.values, trials.seconds, trials.lengths, direction, eligible)
+    if rule == "full-training":
+        eligible = trials.epochs == results.benchmark(benchmark)["epochs"][-1]
+    if rule == "highest-epoch":  # any value at a higher epoch is better than all at lower ones
+        better = values if direction == "max" else -values
+        _, ranks = np.unique(np.rec.fromarrays([trials.epochs, better]), return_inverse=True)
+        values, direction = ranks.astype(np.float64), "max"
+    return incumbents(values, trials.seconds, trials.lengths, direction, eligible)
+
+
+def run_finals(results: Results, trials: Trials, found: Incumbents, metric: str) -> _Floats:
+    """Return ``(R,)`` what each run's incumbent is worth in the end; NaN where it has none.
+
+    Under ``overshoot="interpolate"`` that is the value at the budget, not that of any one cell.
+    """
+    values, protocol = trials.final[metric], results.protocol
+    if protocol.overshoot == "interpolate" and protocol.seconds is not None:
+        return at_budget(found, values, protocol.seconds)
+    return at_evaluations(found, values, np.array([max(1, found.which.shape[1])]))[:, 0]
 
 
 def distinct_cells(trials: Trials) -> NDArray[np.int64]:
@@ -53,13 +70,16 @@ def runs_frame(results: Results) -> pd.DataFrame:
         space = load_space(about["space"])
         for label in results.strategies:
             trials = results.trials(name, label)
-            found = run_incumbents(results, name, trials).which
+            incumbent = run_incumbents(results, name, trials)
+            wanted = (metric.name, *about["test_metrics"])
+            finals = {m: run_finals(results, trials, incumbent, m) for m in wanted}
+            found = incumbent.which
             last = found[:, -1] if found.shape[1] else np.full(len(found), -1)
             ends = np.cumsum(trials.lengths)
             distinct = distinct_cells(trials)
             for i, which in enumerate(last.tolist()):
                 some = which >= 0  # an empty run has no incumbent
-                value = float(trials.final[metric.name][which]) if some else math.nan
+                value = float(finals[metric.name][i])
                 cell = tuple(trials.architectures[which].tolist()) if some else None
                 row = {
                     "benchmark": name,
@@ -79,6 +99,6 @@ def runs_frame(results: Results) -> pd.DataFrame:
                     "cpu_seconds": float(trials.cpu_seconds[i]),
                 }
                 for test in about["test_metrics"]:
-                    row[test] = float(trials.final[test][which]) if some else math.nan
+                    row[test] = float(finals[test][i])
                 rows.append(row)
     return pd.DataFrame(rows)

@@ -1,6 +1,6 @@
 """Where every random number of a simulated search comes from.
 
-A run's generator is spawned from (master seed, benchmark, strategy with its settings, run number),
+A run's generator is spawned from (master seed, benchmark, strategy's label, run number),
 never from a position in a list: adding a strategy or a benchmark changes no other run.
 
 The training seed behind an answer is drawn by hashing (master seed, benchmark, run number, cell,
@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -22,11 +21,13 @@ __all__ = ["SeedDraw", "run_generator", "seed_draw"]
 SeedDraw = Callable[[bytes, int, int], int]
 
 
-def run_generator(
-    seed: int, benchmark: str, strategy: str, settings: dict[str, Any], run: int
-) -> np.random.Generator:
-    """Return the generator of one run of one strategy on one benchmark."""
-    identity = json.dumps([int(seed), benchmark, strategy, settings, int(run)], sort_keys=True)
+def run_generator(seed: int, benchmark: str, strategy: str, run: int) -> np.random.Generator:
+    """Return the generator of one run of one strategy on one benchmark.
+
+    ``strategy`` is its label: its name and the settings that differ from the defaults, so that a
+    setting which comes later leaves the runs of those who do not use it alone.
+    """
+    identity = json.dumps([int(seed), benchmark, strategy, int(run)])
     return np.random.default_rng(
         int.from_bytes(hashlib.sha256(identity.encode()).digest(), "little")
     )

@@ -289,7 +289,7 @@ def _check_shapes(trials: Trials) -> None:
 def protocol_of(fields: dict[str, Any]) -> Protocol:
     """Return the protocol that a manifest holds."""
     limits = tuple((name, limit) for name, limit in fields["limits"])
-    return Protocol(**{**fields, "limits": limits})
+    return Protocol(**{**fields, "limits": limits, "report": tuple(fields.get("report", ()))})
 
 
 def _arrays(trials: Trials) -> dict[str, NDArray[Any]]:

@@ -25,12 +25,15 @@ class Space(ABC):
         name: The name under which the registry knows it.
         choices: Number of options at each position of a cell; a cell ``c`` has
             ``0 <= c[i] < choices[i]``.
+        groups: Positions that belong together, for example the edges that enter one node; None
+            where the space knows of none.
         rule: In words, what else a cell must obey, for messages.
         size: Number of architectures that ``sample`` draws from, or None if it is not enumerable.
     """
 
     name: str
     choices: tuple[int, ...]
+    groups: tuple[tuple[int, ...], ...] | None = None
     rule: str = ""
     size: int | None
 

@@ -26,6 +26,7 @@ class MaskedSpace(Space):
         self._space, self._cells = space, list(dict.fromkeys(cells))
         self._known = frozenset(self._cells)
         self.name, self.choices, self.rule = space.name, space.choices, space.rule
+        self.groups = space.groups
         self.size = len(self._cells)
 
     def contains(self, arch: Architecture) -> bool:

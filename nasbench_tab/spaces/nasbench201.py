@@ -42,6 +42,7 @@ class NasBench201(Space):
 
     name = "nasbench201"
     choices = (len(OPERATIONS),) * len(EDGES)
+    groups = ((0,), (1, 2), (3, 4, 5))
     size: int | None = _SIZE
 
     def parse(self, text: str) -> Architecture:

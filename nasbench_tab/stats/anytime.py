@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nasbench_tab.records import Direction
 
-__all__ = ["Incumbents", "at_evaluations", "at_seconds", "incumbents"]
+__all__ = ["Incumbents", "at_budget", "at_evaluations", "at_seconds", "incumbents"]
 
 
 class Incumbents(NamedTuple):
@@ -82,4 +82,28 @@ def at_seconds(
         known = place >= 0
         known[known] = which[place[known]] >= 0
         out[run, known] = values[which[place[known]]]
+    return out
+
+
+def at_budget(found: Incumbents, values: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
+    """Return ``(R,)``: the incumbent's ``values`` entry at ``budget``, on a straight line.
+
+    The line goes through the two evaluations of the run that end nearest to the budget, before or
+    after it, as NATS-Bench's published figures were made (Dong et al., TPAMI 2021): beyond the last
+    evaluation it extrapolates. A run with one evaluation gives its value; NaN without any incumbent.
+    """
+    out = np.full(len(found.which), np.nan)
+    for run, (which, ends) in enumerate(zip(found.which, found.seconds, strict=True)):
+        known = np.flatnonzero((which >= 0) & np.isfinite(ends))
+        if not len(known):
+            continue
+        times, first = np.unique(ends[known], return_index=True)
+        # Of evaluations that end together the last has the say: it knows all of them.
+        last = np.append(first[1:], len(known)) - 1
+        value = values[which[known[last]]]
+        near = np.argsort(np.abs(times - budget), kind="stable")[:2]
+        out[run] = value[near[0]]
+        if len(near) == 2:
+            slope = (value[near[1]] - value[near[0]]) / (times[near[1]] - times[near[0]])
+            out[run] += slope * (budget - times[near[0]])
     return out

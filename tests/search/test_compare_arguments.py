@@ -34,8 +34,8 @@ def refused(kind: type[NasbenchTabError], words: str, tmp_path: Path, **change: 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"budget": None}, "either budget .* or a protocol"),
-        ({"protocol": Protocol(evaluations=2)}, "either budget .* or a protocol"),
+        ({"budget": None}, "one of budget .* protocol and preset"),
+        ({"protocol": Protocol(evaluations=2)}, "one of budget .* protocol and preset"),
         ({"benchmarks": []}, "at least one benchmark and one strategy"),
         ({"strategies": []}, "at least one benchmark and one strategy"),
         ({"runs": 0}, "runs? .*got 0"),

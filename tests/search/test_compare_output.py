@@ -67,7 +67,7 @@ def test_the_manifest_says_what_was_compared(tmp_path: Path) -> None:
     assert bench.query(about["optimum_architecture"]) == values.max()
     assert [s["label"] for s in experiment["strategies"]] == ["random", "evolution(population=5)"]
     evolution = experiment["strategies"][1]
-    assert evolution["settings"] == {"population": 5, "tournament": 3}
+    assert evolution["settings"] == {"population": 5, "tournament": 3, "mutation": "uniform"}
     assert evolution["factory"] == "nasbench_tab.strategies.evolution:Evolution"
     assert len(evolution["source_sha256"]) == 64
     assert "paired" in experiment["table_noise"]

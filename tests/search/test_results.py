@@ -42,7 +42,11 @@ def test_what_was_written_is_read_back(written: Results) -> None:
     objective = load("nb201-cifar10").objective
     assert written.objective("nb201-cifar10") == objective
     assert isinstance(written.objective("nb201-cifar10"), Metric)
-    assert written.strategy("evolution")["settings"] == {"population": 10, "tournament": 3}
+    assert written.strategy("evolution")["settings"] == {
+        "population": 10,
+        "tournament": 3,
+        "mutation": "uniform",
+    }
     assert written.benchmark("nb201-cifar10")["space"] == "nasbench201"
 
 

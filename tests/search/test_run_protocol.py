@@ -66,9 +66,9 @@ def test_there_must_be_a_budget() -> None:
         ("incumbent", "highest_seen", "Did you mean highest-seen"),
         ("missing", "mask", "Did you mean masked"),
         ("missing", "surrogate", "Known: masked, refuse"),
-        ("overshoot", None, "Known: drop, keep"),
-        ("repeats", 3, "Known: pay, reuse"),
-        ("incumbent", "", "Known: full-training, highest-seen"),
+        ("overshoot", None, "Known: drop, interpolate, keep"),
+        ("repeats", 3, "Known: forbid, pay, reuse"),
+        ("incumbent", "", "Known: full-training, highest-epoch, highest-seen"),
     ],
 )
 def test_words_that_a_protocol_does_not_know(field: str, value: Any, words: str) -> None:

@@ -1,0 +1,366 @@
+"""Commands about comparisons: compare, report, protocols, sensitivity."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from nasbench_tab.errors import InvalidArgumentError
+from nasbench_tab.records import Protocol
+from nasbench_tab.terminal import escaped as _escaped
+from nasbench_tab.terminal import out as _out
+from nasbench_tab.terminal import progress_bar
+
+if TYPE_CHECKING:
+    from nasbench_tab.search.results import Results
+    from nasbench_tab.stats.bootstrap import Interval
+
+__all__ = ["compare", "preset_rows", "protocols", "report", "sensitivity"]
+
+_NUMBER = re.compile("[+-]?[0-9]+")
+
+
+def compare(
+    benchmarks: Annotated[str, typer.Argument(help="Names, separated by commas.")],
+    out: Annotated[Path, typer.Option(help="A new directory for the results.")],
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Per run: evaluations (100), simulated seconds (200000s), or both (100,200000s)."
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="A published protocol instead of budget and switches; see protocols."),
+    ] = None,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="With --preset: the nearest that can be run will do.")
+    ] = False,
+    strategies: Annotated[
+        str,
+        typer.Option(
+            help="Names, separated by commas; with settings as name(key=value); your own as "
+            "package.module:Name."
+        ),
+    ] = "random,evolution,local-search,reinforce",
+    runs: Annotated[
+        int, typer.Option(help="Seeded runs of each strategy on each benchmark.")
+    ] = 500,
+    seed: Annotated[int, typer.Option(help="Master seed.")] = 0,
+    workers: Annotated[int, typer.Option(help="Simulated workers of each run.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes on this machine; -1 = all cores.")] = -1,
+    seeds: Annotated[
+        str, typer.Option(help="Training seed of a query: random, mean or a number.")
+    ] = "random",
+    training: Annotated[
+        str | None, typer.Option(help="Which training of the table is searched on.")
+    ] = None,
+    epoch: Annotated[
+        int | None, typer.Option(help="The epoch that counts as full training in the search.")
+    ] = None,
+    validation: Annotated[
+        str, typer.Option(help="Validation passes charged: none, once or every.")
+    ] = "none",
+    overhead: Annotated[
+        str, typer.Option(help="The strategy's own time on the clock: none or measured.")
+    ] = "none",
+    overshoot: Annotated[
+        str,
+        typer.Option(help="Evaluations ending after the time budget: keep, drop or interpolate."),
+    ] = "keep",
+    repeats: Annotated[
+        str, typer.Option(help="A cell asked for again: pay, reuse or forbid.")
+    ] = "pay",
+    resume_training: Annotated[
+        str, typer.Option(help="A higher epoch: restart or continue.")
+    ] = "restart",
+    incumbent: Annotated[
+        str, typer.Option(help="highest-seen, highest-epoch or full-training.")
+    ] = "highest-seen",
+    final: Annotated[
+        str, typer.Option(help="An incumbent's worth: mean over training seeds, or the one seen.")
+    ] = "mean",
+    final_epoch: Annotated[
+        str, typer.Option(help="Final values after the last epoch, or the best.")
+    ] = "last",
+    final_training: Annotated[
+        str | None, typer.Option(help="Which training of the table final values come from.")
+    ] = None,
+    report_on: Annotated[
+        str, typer.Option(help="More benchmarks of the same space to report incumbents on.")
+    ] = "",
+    missing: Annotated[
+        str, typer.Option(help="Cells never measured: refuse or masked.")
+    ] = "refuse",
+    limit: Annotated[
+        list[str] | None, typer.Option(help="A constraint, metric<=value; may be repeated.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Finish an interrupted comparison.")
+    ] = False,
+) -> None:
+    """Run strategies on benchmarks; write the results to a directory."""
+    from nasbench_tab.search.compare import compare as run_comparison
+    from nasbench_tab.search.specs import split_strategies
+
+    switches = {
+        "workers": workers,
+        "training": training,
+        "epoch": epoch,
+        "seeds": int(seeds) if _NUMBER.fullmatch(seeds) else seeds,
+        "validation": validation,
+        "overhead": overhead,
+        "overshoot": overshoot,
+        "repeats": repeats,
+        "resume": resume_training,
+        "incumbent": incumbent,
+        "final": final,
+        "final_epoch": final_epoch,
+        "final_training": final_training,
+        "report": tuple(split_strategies(report_on)),
+        "missing": missing,
+        "limits": tuple(_limit(text) for text in limit or ()),
+    }
+    protocol = _protocol(budget, preset, switches)
+    progress = progress_bar()
+    task = progress.add_task("runs", total=None)
+
+    def show(done: int, total: int) -> None:
+        progress.start()  # with the first block, so that an error stands alone
+        progress.update(task, completed=done, total=total)
+
+    try:
+        results = run_comparison(
+            split_strategies(benchmarks),
+            split_strategies(strategies),
+            runs=runs,
+            out=out,
+            protocol=protocol,
+            preset=preset,
+            nearest=nearest,
+            seed=seed,
+            jobs=jobs,
+            resume=resume,
+            progress=show,
+        )
+    finally:
+        progress.stop()
+    _print_results(results)
+    _out.print(f"Results: {out}\nReport:  nasbench-tab report {out}", markup=False)
+
+
+def _print_results(results: Results) -> None:
+    """Print final means and mean regret, with 95 % bootstrap intervals from 5 runs on."""
+    from nasbench_tab.report.summary import interval  # the report's own, so that both agree
+
+    frame = results.frame()
+    table = Table("benchmark", "strategy", "runs", "mean", "sd", "mean regret [95 %]", box=None)
+    table.columns[1].overflow = "fold"  # two labels that are cut may look the same
+    for name in results.benchmarks:
+        objective = results.objective(name).name
+        for label in results.strategies:
+            rows = frame[(frame["benchmark"] == name) & (frame["strategy"] == label)]
+            values, regret = rows[objective].dropna(), rows["regret"].dropna().to_numpy()
+            shown = f"{regret.mean():#.4g}" if len(regret) else "-"
+            found = interval(regret)
+            if found is not None:
+                shown += f" [{found.low:#.4g}, {found.high:#.4g}]"
+            mean, sd = (f"{x:#.5g}" for x in (values.mean(), values.std()))
+            table.add_row(name, _escaped(label), str(len(values)), mean, sd, shown)
+    _out.print(table)
+
+
+def report(
+    directory: Annotated[Path, typer.Argument(help="Results of nasbench-tab compare.")],
+    out: Annotated[Path | None, typer.Option(help="Default: DIRECTORY/report.")] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Write the report of a comparison: one HTML page, figures, a LaTeX table."""
+    from nasbench_tab.report.page import write_report
+
+    page = write_report(directory, out)
+    _out.print(str(page), markup=False)
+    if open_page:
+        typer.launch(str(page))
+
+
+def protocols(
+    benchmark: Annotated[
+        str | None, typer.Argument(help="Say what each preset comes to on this benchmark.")
+    ] = None,
+) -> None:
+    """List the published protocols, switch by switch, and which tables can honour them."""
+    from nasbench_tab import registry
+    from nasbench_tab.search.presets import PRESETS, fit
+
+    names = list(PRESETS)
+    table = Table("switch", *names, box=None, padding=(0, 2, 0, 0))
+    for row in preset_rows()[1:]:
+        table.add_row(*map(_escaped, row))
+    _out.print(table)
+    for preset in PRESETS.values():
+        _out.print(f"{preset.name}: {preset.title}. {preset.source}.", markup=False)
+    if benchmark is None:
+        return
+    bench = registry.load(benchmark)
+    for name in names:
+        try:
+            changes = fit(PRESETS[name], bench).changes
+            said = "honoured" if not changes else "nearest: " + "; ".join(changes)
+        except InvalidArgumentError as err:
+            said = f"not there: {err}"
+        _out.print(f"\n[bold]{name}[/] on {benchmark}: {_escaped(said)}")
+
+
+def sensitivity(
+    strategy: Annotated[
+        str, typer.Argument(help="A strategy; bare, it takes a preset's settings.")
+    ],
+    benchmark: Annotated[str, typer.Argument(help="A benchmark.")],
+    out: Annotated[Path, typer.Option(help="A directory; one comparison a protocol.")],
+    presets: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; default: all.")
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Seeded runs under each protocol.")] = 200,
+    seed: Annotated[int, typer.Option(help="Master seed.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes on this machine; -1 = all cores.")] = -1,
+) -> None:
+    """Run one strategy under every published protocol that applies: how far does the answer move?"""
+    from nasbench_tab import registry
+    from nasbench_tab.search.presets import preset_named
+    from nasbench_tab.search.sensitivity import sensitivity as run_sensitivity
+
+    chosen = None if presets is None else [preset_named(n.strip()).name for n in presets.split(",")]
+    progress = progress_bar()
+    tasks: dict[str, Any] = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        progress.start()
+        if name not in tasks:
+            tasks[name] = progress.add_task(name, total=total)
+        progress.update(tasks[name], completed=done, total=total)
+
+    try:
+        answers = run_sensitivity(
+            strategy,
+            benchmark,
+            out,
+            runs=runs,
+            presets=chosen,
+            seed=seed,
+            jobs=jobs,
+            progress=show,
+        )
+    finally:
+        progress.stop()
+    objective = registry.load(benchmark).objective
+    value = f"{objective.name}, {objective.unit} [95 %]"
+    table = Table("protocol", "evaluations", "distinct", value, "better than default", box=None)
+    for one in answers:
+        cells = [f"{one.evaluations:,.0f}", f"{one.distinct:,.0f}"] if one.runs else ["-", "-"]
+        cells += [_shown(one.value), "" if one.preset == "default" else _shown(one.shift)]
+        table.add_row(one.preset + ("*" if one.changes else ""), *cells)
+    _out.print(table)
+    means = [float(one.value.estimate) for one in answers if one.runs]
+    _out.print(
+        f"{runs} runs each. The same strategy, {len(means)} protocols: the answer moves by "
+        f"{max(means) - min(means):.3g} {objective.unit}.",
+        markup=False,
+    )
+    for one in answers:
+        if one.changes:
+            _out.print(f"* {one.preset}: {'; '.join(one.changes)}.", markup=False)
+
+
+def preset_rows() -> list[list[str]]:
+    """Return one row a switch: its name, then its value in each preset."""
+    from nasbench_tab.search.presets import PRESETS, settings_of
+
+    presets = list(PRESETS.values())
+    defaults = Protocol()._asdict()
+    fields = [
+        name
+        for name in defaults
+        if any(p.protocol._asdict()[name] != defaults[name] for p in presets)
+    ]
+    rows = [
+        ["paper and code", *(p.source for p in presets)],
+        ["space", *(p.space or "any" for p in presets)],
+        ["epochs of a training", *(str(p.epochs or "the table's") for p in presets)],
+    ]
+    for name in fields:
+        row = [_switch(p.protocol._asdict()[name]) for p in presets]
+        if name == "seconds":
+            row = [
+                ", ".join(f"{b:,.0f}" for b in dict.fromkeys(p.budgets.values())) or "-"
+                for p in presets
+            ]
+        rows.append([name, *row])
+    named = sorted({strategy for p in presets for strategy in p.settings})
+    for strategy in named:
+        shown = [settings_of(p, strategy) for p in presets]
+        rows.append([strategy, *(text.partition("(")[2].rstrip(")") or "-" for text in shown)])
+    rows.append(["reported", *("test" if p.test else "validation" for p in presets)])
+    rows.append(["runs", *(str(p.runs) for p in presets)])
+    return rows
+
+
+def _switch(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
+
+
+def _shown(found: Interval) -> str:
+    text = f"{float(found.estimate):.4f}"
+    if found.low == found.low:
+        text += f" [{float(found.low):.4f}, {float(found.high):.4f}]"
+    return text
+
+
+def _protocol(budget: str | None, preset: str | None, switches: dict[str, Any]) -> Protocol | None:
+    """Return the protocol of the options; None where a preset says all."""
+    defaults = Protocol()._asdict()
+    if preset is not None:
+        given = [name for name, value in switches.items() if value != defaults[name]]
+        if budget is not None or given:
+            raise InvalidArgumentError(
+                f"--preset {preset} sets budget and switches; leave out "
+                f"{', '.join(['budget'] * (budget is not None) + given)}."
+            )
+        return None
+    if budget is None:
+        raise InvalidArgumentError("Give --budget, for example --budget 100, or --preset.")
+    evaluations, seconds = _budget(budget)
+    return Protocol(evaluations=evaluations, seconds=seconds, **switches)
+
+
+def _budget(text: str) -> tuple[int | None, float | None]:
+    """Return (evaluations, seconds) of ``"100"``, ``"200000s"`` or ``"100,200000s"``."""
+    parts = [part for part in map(str.strip, text.split(",")) if part]
+    try:
+        seconds = [float(part[:-1]) for part in parts if part.endswith("s")]
+        evaluations = [int(part) for part in parts if not part.endswith("s")]
+        if len(seconds) > 1 or len(evaluations) > 1:
+            raise ValueError
+    except ValueError as err:
+        raise InvalidArgumentError(
+            f"--budget {text!r}: expected evaluations (100), seconds (200000s) or both (100,200000s)."
+        ) from err
+    return evaluations[0] if evaluations else None, seconds[0] if seconds else None
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, sign, most = text.partition("<=")
+    try:
+        if not sign:
+            raise ValueError
+        return name.strip(), float(most)
+    except ValueError as err:
+        raise InvalidArgumentError(
+            f"--limit {text!r}: expected metric<=value, for example parameters<=1.0."
+        ) from err

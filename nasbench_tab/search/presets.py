@@ -1,0 +1,257 @@
+"""Published protocols as data: what the numbers in a paper were made with.
+
+    >>> from nasbench_tab.registry import load
+    >>> from nasbench_tab.search.presets import PRESETS, fit
+    >>> fitted = fit(PRESETS["naszilla"], load("nb201-cifar10"))
+    >>> fitted.protocol.evaluations, fitted.changes
+    (150, ('test accuracy of the incumbent is not in the table; its validation accuracy is reported',))
+
+Eleven switches distinguish the numbers that are published as, say, "regularized evolution on
+NAS-Bench-201". A preset sets all of them as one source did. A table that lacks what a preset needs cannot
+honour it; :func:`fit` then names every change that makes the nearest protocol that can be run there, and
+nothing uses that without being told to.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nasbench_tab.benchmarks.base import Benchmark
+from nasbench_tab.errors import InvalidArgumentError, unknown_name
+from nasbench_tab.records import Protocol
+
+__all__ = ["DEFAULT", "PRESETS", "Fitted", "Preset", "fit", "preset_named", "settings_of"]
+
+
+class Preset(NamedTuple):
+    """One published way of running and scoring a search.
+
+    Attributes:
+        name: What it is called here.
+        title: What it is.
+        source: Paper, and the code that the switches were read in.
+        protocol: The switches; the budget in seconds is in ``budgets`` where it depends on the dataset.
+        space: The search space that it was published for.
+        budgets: ``{benchmark: simulated seconds}``; empty where the protocol holds the budget.
+        epochs: Length of the trainings that are searched on, in epochs; None = the table's.
+        settings: Strategy settings, ``{strategy: {setting: value}}``.
+        runs: Runs behind a published mean.
+        test: Whether what was published is the test accuracy.
+        notes: What no switch can say.
+    """
+
+    name: str
+    title: str
+    source: str
+    protocol: Protocol
+    space: str
+    budgets: dict[str, float]
+    epochs: int | None
+    settings: dict[str, dict[str, object]]
+    runs: int
+    test: bool
+    notes: tuple[str, ...] = ()
+
+
+class Fitted(NamedTuple):
+    """A preset on one benchmark.
+
+    Attributes:
+        preset: Its name.
+        protocol: What can be run there.
+        changes: In words, everything in which that differs from the preset; empty = honoured.
+    """
+
+    preset: str
+    protocol: Protocol
+    changes: tuple[str, ...]
+
+
+_C10, _C100, _IN16 = "nb201-cifar10", "nb201-cifar100", "nb201-imagenet16-120"
+_NB201 = "nasbench201"
+
+#: Our own default, for comparison: 100 evaluations, everything else as Protocol() has it.
+DEFAULT = Preset(
+    name="default",
+    title="nasbench_tab's default",
+    source="this package",
+    protocol=Protocol(evaluations=100),
+    space="",
+    budgets={},
+    epochs=None,
+    settings={},
+    runs=500,
+    test=False,
+)
+
+#: All presets by name.
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        DEFAULT,
+        Preset(
+            name="nats-2021",
+            title="NATS-Bench, topology space, multi-trial methods",
+            source="Dong, Liu, Musial and Gabrys, TPAMI 2021; AutoDL-Projects f46486e, exps/NATS-algos",
+            protocol=Protocol(validation="once", overshoot="interpolate", training="12-epochs"),
+            space=_NB201,
+            budgets={_C10: 20_000.0, _C100: 40_000.0, _IN16: 120_000.0},
+            epochs=12,
+            settings={
+                "evolution": {"population": 10, "tournament": 3, "mutation": "node-first"},
+                "reinforce": {"learning_rate": 0.01, "momentum": 0.9},
+            },
+            runs=500,
+            test=True,
+            notes=(
+                "searched on 12-epoch trainings with a schedule of their own, reported after 200 epochs",
+                "the published deviation over runs is that of the population (n in the denominator)",
+            ),
+        ),
+        Preset(
+            name="nb201-2020",
+            title="NAS-Bench-201, multi-trial methods",
+            source="Dong and Yang, ICLR 2020; AutoDL-Projects f46486e, exps/NAS-Bench-201-algos",
+            protocol=Protocol(
+                validation="once",
+                overshoot="drop",
+                overhead="measured",
+                training="12-epochs",
+                report=(_C100, _IN16),
+            ),
+            space=_NB201,
+            budgets={_C10: 12_000.0},
+            epochs=12,
+            settings={
+                "evolution": {"population": 10, "tournament": 3, "mutation": "node-first"},
+                "reinforce": {"learning_rate": 0.5, "momentum": 0.9},
+            },
+            runs=500,
+            test=True,
+            notes=(
+                "searched on CIFAR-10 only; the cell that was found is reported on all three datasets",
+                "wall-clock time of the search code is part of the clock, so no two machines agree",
+                "its REINFORCE keeps the evaluation that crosses the budget; evolution drops it",
+            ),
+        ),
+        Preset(
+            name="naszilla",
+            title="naszilla: BANANAS, local search and encodings",
+            source="White, Neiswanger and Savani, AAAI 2021; White, Nolen and Savani, UAI 2021; naszilla 7e65491",
+            protocol=Protocol(evaluations=150, seeds="mean", repeats="reuse"),
+            space=_NB201,
+            budgets={},
+            epochs=200,
+            settings={
+                "evolution": {"population": 30, "tournament": 10, "mutation": "each-position"},
+                "local-search": {"initial": 10},
+            },
+            runs=200,
+            test=True,
+            notes=(
+                "its random search draws without replacement; repeats that are free come to the same",
+                "its evolution keeps 29 members of a population of 30",
+            ),
+        ),
+        Preset(
+            name="nb101-2019",
+            title="NAS-Bench-101, black-box methods",
+            source="Ying et al., ICML 2019; automl/nas_benchmarks 1b09906",
+            protocol=Protocol(),
+            space="nasbench101",
+            budgets=dict.fromkeys(("nb101", _C10, _C100, _IN16), 1e7),
+            epochs=108,
+            settings={
+                "evolution": {"population": 100, "tournament": 10},
+                "reinforce": {"learning_rate": 0.1, "momentum": 0.9},
+            },
+            runs=500,
+            test=True,
+            notes=(
+                "its reinforcement learning takes plain gradient steps; ours are Adam's",
+                "cells that are no valid network cost nothing and have error 1",
+            ),
+        ),
+        Preset(
+            name="dehb-2021",
+            title="DEHB on NAS-Bench-201",
+            source="Awad, Mallik and Hutter, IJCAI 2021; automl/DEHB e277f36, branch experiments",
+            protocol=Protocol(validation="every"),
+            space=_NB201,
+            budgets=dict.fromkeys((_C10, _C100, _IN16), 1e7),
+            epochs=200,
+            settings={"successive-halving": {"eta": 3}, "asha": {"eta": 3}},
+            runs=500,
+            test=False,
+            notes=(
+                "strategies with fidelities use epochs 12 to 200 of the 200-epoch curve, the others all",
+            ),
+        ),
+    )
+}
+
+
+def preset_named(name: str) -> Preset:
+    """Return a preset.
+
+    Raises:
+        UnknownNameError: There is none of this name.
+    """
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def settings_of(preset: Preset, strategy: str) -> str:
+    """Return ``strategy`` with the preset's settings, where it has settings of its own: as given."""
+    settings = preset.settings.get(strategy, {})
+    if not settings:
+        return strategy
+    return f"{strategy}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
+
+
+def fit(preset: Preset, bench: Benchmark) -> Fitted:
+    """Return the protocol that is nearest to ``preset`` on ``bench``, and how it differs.
+
+    Raises:
+        InvalidArgumentError: The preset has no budget for this benchmark, and none can be derived.
+    """
+    protocol, changes = preset.protocol, []
+    if preset.space and bench.space.name != preset.space:
+        changes.append(f"it was published for the space {preset.space}, not {bench.space.name}")
+    if preset.budgets:
+        if bench.name not in preset.budgets:
+            raise InvalidArgumentError(
+                f"{preset.name} has no published budget for {bench.name}; it has for "
+                f"{', '.join(preset.budgets)}."
+            )
+        protocol = protocol._replace(seconds=preset.budgets[bench.name])
+    if protocol.seconds is not None and not bench.has_seconds:
+        raise InvalidArgumentError(
+            f"{preset.name} has a budget in seconds, and {bench.name} has no training times."
+        )
+    trainings = getattr(bench, "trainings", ())
+    if protocol.training is not None and protocol.training not in trainings:
+        factor = bench.epochs[-1] / (preset.epochs or bench.epochs[-1])
+        seconds = (protocol.seconds or 0.0) * factor
+        changes.append(
+            f"trainings of {preset.epochs} epochs are not in the table; the full ones ({bench.epochs[-1]} "
+            f"epochs) are searched, with a budget for as many of them: {seconds:,.0f} s"
+        )
+        protocol = protocol._replace(training=None, seconds=seconds)
+    elif preset.epochs not in (None, bench.epochs[-1]) and protocol.training is None:
+        changes.append(
+            f"its full training has {preset.epochs} epochs, that of the table {bench.epochs[-1]}"
+        )
+    if protocol.validation != "none" and "eval_seconds" not in bench.metrics:
+        changes.append("validation times are not in the table; only training is charged")
+        protocol = protocol._replace(validation="none")
+    cells = bench.measured()
+    if len(cells) != bench.space.size and protocol.missing == "refuse":
+        changes.append(f"only {len(cells):,} of {bench.space.size or 0:,} cells were measured")
+        protocol = protocol._replace(missing="masked")
+    if preset.test and not any(m.split in ("test", "valid+test") for m in bench.metrics.values()):
+        changes.append(
+            "test accuracy of the incumbent is not in the table; its validation accuracy is reported"
+        )
+    return Fitted(preset.name, protocol, tuple(changes))
