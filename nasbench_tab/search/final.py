@@ -41,6 +41,11 @@ def reported(bench: Benchmark, protocol: Protocol) -> list[Reported]:
     own, label = bench, protocol.final_training
     if (label or protocol.training) is not None:
         own = load(bench.name, training=label)
+    if own.objective[:3] != bench.objective[:3]:  # name, split and direction
+        raise InvalidArgumentError(
+            f"The search on {bench.name} has the objective {bench.objective.name!r}; that of the protocol's "
+            f"final training {own.training!r} is {own.objective.name!r}. Choose another final_training."  # type: ignore[attr-defined]
+        )
     if protocol.final == "seen" and getattr(own, "training", "") != getattr(bench, "training", ""):
         raise InvalidArgumentError(
             f"final='seen' reports the training that the search saw, which is of {bench.training!r}; the "  # type: ignore[attr-defined]
@@ -89,9 +94,8 @@ def final_values(
         return what.bench.query(cells, what.metric.name, mask=True).filled(np.nan)
     each = {seed for cell in np.unique(cells, axis=0) for seed in what.bench.seeds(tuple(cell))}
     trainings = np.array([_at_epoch(what, protocol, cells, seed) for seed in sorted(each)])
-    count = np.isfinite(trainings).sum(axis=0)
-    total = np.where(np.isfinite(trainings), trainings, 0.0).sum(axis=0)
-    return np.divide(total, count, out=np.full(len(cells), np.nan), where=count > 0)
+    means: NDArray[np.float64] = np.ma.masked_invalid(trainings).mean(axis=0).filled(np.nan)
+    return means
 
 
 def _at_epoch(
@@ -99,16 +103,14 @@ def _at_epoch(
 ) -> NDArray[np.float64]:
     """Return the values of one training of each cell, after its last or its best epoch."""
     epochs = what.bench.epochs if protocol.final_epoch == "best" else what.bench.epochs[-1:]
-    curve = np.array(
-        [
-            what.bench.query(cells, what.metric.name, epoch=epoch, seed=seed, mask=True).filled(
-                np.nan
-            )
-            for epoch in epochs
-        ]
-    )
-    best: np.ufunc = np.fmax if what.metric.direction == "max" else np.fmin
-    return np.asarray(best.reduce(curve, axis=0))
+    name = what.metric.name
+    asked = [what.bench.query(cells, name, epoch=e, seed=seed, mask=True) for e in epochs]
+    curve = np.array([values.filled(np.nan) for values in asked])
+    best: NDArray[np.float64] = curve[0]
+    for values in curve[1:]:
+        best = np.fmax(best, values) if what.metric.direction == "max" else np.fmin(best, values)
+    # A training that was broken off is none, here as in the mean after the last epoch.
+    return np.where(np.isnan(curve[-1]), np.nan, best)
 
 
 def _metrics(bench: Benchmark) -> list[Metric]:

@@ -35,6 +35,14 @@ TASKS = {
     task.name: task
     for task in (
         Task("nb201-fashion", "nasbench201", "fashion-mnist", "fashion-small", RECIPES["small-5"]),
+        # What nb201-fashion is to become: it tells cells apart better (docs/training.md, "The pilot").
+        Task(
+            "nb201-fashion-12px",
+            "nasbench201",
+            "fashion-mnist",
+            "fashion-12px",
+            RECIPES["small-5"]._replace(side=12),
+        ),
         Task(
             "nb201-digits",
             "nasbench201",

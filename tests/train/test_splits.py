@@ -16,6 +16,7 @@ from nasbench_tab.train.splits import Split, load_split, raw_permutation, split_
 SIZES = {
     "cifar10-half": (50_000, 10_000),
     "digits": (1_297, 500),
+    "fashion-12px": (60_000, 10_000),
     "fashion-small": (60_000, 10_000),
 }
 
