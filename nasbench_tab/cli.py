@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from nasbench_tab import __version__, cli_compare, cli_train
-from nasbench_tab.errors import NasbenchTabError, unknown_name
+from nasbench_tab import __version__, cli_compare, cli_judge, cli_study, cli_train
+from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError, unknown_name
 from nasbench_tab.terminal import err as _err
 from nasbench_tab.terminal import escaped as _escaped
 from nasbench_tab.terminal import out as _out
@@ -154,11 +154,39 @@ def query(
             )
 
 
+@app.command()
+def landscape(
+    name: Annotated[str, typer.Argument(help="A benchmark.")],
+    seeds: Annotated[
+        str, typer.Option(help="Values: mean, one (training of each cell), or a training seed.")
+    ] = "mean",
+    metric: Annotated[str | None, typer.Option(help="Default: the objective.")] = None,
+) -> None:
+    """Say how hard a table is to climb: optima, basins and steps of steepest ascent, exactly."""
+    from nasbench_tab import registry
+    from nasbench_tab.search.landscape import landscape as found
+    from nasbench_tab.search.landscape import landscape_rows
+
+    if seeds not in ("mean", "one") and not _NUMBER.fullmatch(seeds):
+        raise InvalidArgumentError(f"--seeds {seeds!r}: expected mean, one or a training seed.")
+    which: Any = seeds if seeds in ("mean", "one") else int(seeds)
+    table = Table("what", "figure", "note", box=None, padding=(0, 2, 0, 0))
+    table.columns[2].overflow = "fold"
+    for row in landscape_rows(found(registry.load(name), which, metric)):
+        table.add_row(*map(_escaped, row))
+    _out.print(table)
+
+
 for _command in (
     cli_compare.compare,
     cli_compare.report,
     cli_compare.protocols,
     cli_compare.sensitivity,
+    cli_judge.check,
+    cli_judge.replay,
+    cli_study.tune,
+    cli_study.book,
+    cli_study.ablate,
     cli_train.train,
     cli_train.collect,
     cli_train.tabulate,

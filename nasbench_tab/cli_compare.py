@@ -25,7 +25,10 @@ _NUMBER = re.compile("[+-]?[0-9]+")
 
 
 def compare(
-    benchmarks: Annotated[str, typer.Argument(help="Names, separated by commas.")],
+    context: typer.Context,
+    benchmarks: Annotated[
+        str, typer.Argument(help="Names, separated by commas; or an experiment's file.toml.")
+    ],
     out: Annotated[Path, typer.Option(help="A new directory for the results.")],
     budget: Annotated[
         str | None,
@@ -125,7 +128,18 @@ def compare(
         "missing": missing,
         "limits": tuple(_limit(text) for text in limit or ()),
     }
-    protocol = _protocol(budget, preset, switches)
+    if benchmarks.endswith(".toml"):
+        asked = _of_file(context, benchmarks)
+    else:
+        asked = {
+            "benchmarks": split_strategies(benchmarks),
+            "strategies": split_strategies(strategies),
+            "runs": runs,
+            "protocol": _protocol(budget, preset, switches),
+            "preset": preset,
+            "nearest": nearest,
+            "seed": seed,
+        }
     progress = progress_bar()
     task = progress.add_task("runs", total=None)
 
@@ -134,23 +148,29 @@ def compare(
         progress.update(task, completed=done, total=total)
 
     try:
-        results = run_comparison(
-            split_strategies(benchmarks),
-            split_strategies(strategies),
-            runs=runs,
-            out=out,
-            protocol=protocol,
-            preset=preset,
-            nearest=nearest,
-            seed=seed,
-            jobs=jobs,
-            resume=resume,
-            progress=show,
-        )
+        results = run_comparison(**asked, out=out, jobs=jobs, resume=resume, progress=show)
     finally:
         progress.stop()
     _print_results(results)
     _out.print(f"Results: {out}\nReport:  nasbench-tab report {out}", markup=False)
+
+
+def _of_file(context: typer.Context, path: str) -> dict[str, Any]:
+    """Return the arguments of an experiment's file, which says all but where and how to run it."""
+    from nasbench_tab.search.experiment import compare_arguments, read_experiment
+
+    given = [
+        name
+        for name in context.params
+        if name not in ("benchmarks", "out", "jobs", "resume")
+        and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise InvalidArgumentError(
+            f"{path} says what to compare; leave out --{', --'.join(given).replace('_', '-')}, or change "
+            "the file."
+        )
+    return compare_arguments(read_experiment(path))
 
 
 def _print_results(results: Results) -> None:
@@ -273,7 +293,8 @@ def sensitivity(
     )
     for one in answers:
         if one.changes:
-            _out.print(f"* {one.preset}: {'; '.join(one.changes)}.", markup=False)
+            said = "; ".join(one.changes).rstrip(".")
+            _out.print(f"* {one.preset}: {said}.", markup=False)
 
 
 def preset_rows() -> list[list[str]]:
@@ -285,7 +306,7 @@ def preset_rows() -> list[list[str]]:
     fields = [
         name
         for name in defaults
-        if any(p.protocol._asdict()[name] != defaults[name] for p in presets)
+        if name == "seconds" or any(p.protocol._asdict()[name] != defaults[name] for p in presets)
     ]
     rows = [
         ["paper and code", *(p.source for p in presets)],
@@ -316,6 +337,8 @@ def _switch(value: object) -> str:
 
 
 def _shown(found: Interval) -> str:
+    if found.estimate != found.estimate:  # NaN: nothing was run
+        return "-"
     text = f"{float(found.estimate):.4f}"
     if found.low == found.low:
         text += f" [{float(found.low):.4f}, {float(found.high):.4f}]"
@@ -335,23 +358,10 @@ def _protocol(budget: str | None, preset: str | None, switches: dict[str, Any]) 
         return None
     if budget is None:
         raise InvalidArgumentError("Give --budget, for example --budget 100, or --preset.")
-    evaluations, seconds = _budget(budget)
+    from nasbench_tab.search.specs import parse_budget
+
+    evaluations, seconds = parse_budget(budget)
     return Protocol(evaluations=evaluations, seconds=seconds, **switches)
-
-
-def _budget(text: str) -> tuple[int | None, float | None]:
-    """Return (evaluations, seconds) of ``"100"``, ``"200000s"`` or ``"100,200000s"``."""
-    parts = [part for part in map(str.strip, text.split(",")) if part]
-    try:
-        seconds = [float(part[:-1]) for part in parts if part.endswith("s")]
-        evaluations = [int(part) for part in parts if not part.endswith("s")]
-        if len(seconds) > 1 or len(evaluations) > 1:
-            raise ValueError
-    except ValueError as err:
-        raise InvalidArgumentError(
-            f"--budget {text!r}: expected evaluations (100), seconds (200000s) or both (100,200000s)."
-        ) from err
-    return evaluations[0] if evaluations else None, seconds[0] if seconds else None
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -35,10 +35,12 @@ MAY: dict[str, set[str]] = {
 }
 MAY["adapters"] = {"errors", "records", "spaces", "benchmarks", "registry"}
 MAY["search"] = MAY["benchmarks"] | {"benchmarks", "registry", "strategies", ROOT}
-MAY["report"] = MAY["search"] | {"search"}
+MAY["report"] = MAY["search"] | {"search", "paths"}
 MAY["verify"] = MAY["search"] | {"search", "train", "importers"}
 MAY["testing"] = MAY["search"] | {"search", "train"}
 MAY["cli_train"] = {*MAY["train"], "train", "registry", "terminal"}
+MAY["cli_compare"] = MAY["cli_study"] = {*MAY["report"], "report", "terminal"}
+MAY["cli_judge"] = {*MAY["report"], "report", "terminal"}
 MAY["cli"] = set(MAY) - {"testing"} | {ROOT}
 MAY[ROOT] = set(MAY) - {"cli", "testing", ROOT}
 

@@ -25,7 +25,9 @@ import numpy as np
 from bench_train import bench_train
 
 import nasbench_tab as nbt
-from nasbench_tab.search.exact import random_search_curve
+from nasbench_tab.search.exact import random_search_curve, random_search_law
+from nasbench_tab.search.landscape import landscape, neighbor_array
+from nasbench_tab.search.optimism import random_search_optimism
 from nasbench_tab.search.run import searcher
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -254,14 +256,46 @@ if __name__ == "__main__":
 
 
 def bench_exact() -> None:
-    print("exact: the whole expected curve of random search, 1 to 500 evaluations, one table")
-    bench = nbt.load("nb201-cifar10")
-    counts = np.arange(1, 501)
-    protocol = nbt.Protocol(evaluations=500)
-    seconds = side_by_side({"curve": (lambda: random_search_curve(bench, protocol, counts), 1)})[
-        "curve"
-    ]
-    line("random_search_curve", seconds, 1, "s ", None)
+    print("exact: random search without simulating it, one table, its loading left out")
+    for name in ("nb201-cifar10", "nb201-cifar100", "nb201-imagenet16-120"):
+        bench = nbt.load(name)
+        every, some = np.arange(1, 501), np.unique(np.geomspace(1, 500, 60).round().astype(int))
+        protocol = nbt.Protocol(evaluations=500)
+        calls: dict[str, tuple[Callable[[], object], int]] = {
+            "mean after each of 1 to 500 evaluations": (
+                partial(random_search_curve, bench, protocol, every),
+                1,
+            ),
+            f"mean, sd, quantiles at the {len(some)} points of a chart": (
+                partial(random_search_law, bench, protocol, some),
+                1,
+            ),
+            "mean, sd, quantiles after each of 1 to 500": (
+                partial(random_search_law, bench, protocol, every),
+                1,
+            ),
+            "expected optimism at the points of a chart": (
+                partial(random_search_optimism, bench, protocol, some),
+                1,
+            ),
+        }
+        for what, seconds in side_by_side(calls).items():
+            line(f"{name}: {what}", seconds, 1e3, "ms", None)
+
+
+def bench_landscape() -> None:
+    print("landscape: optima, basins and expected steps of a whole table")
+    for name in ("nb201-cifar100", "nbgraph-cora"):
+        bench = nbt.load(name)
+        cells = bench.measured()
+        near = neighbor_array(bench.space, cells)
+        shape = "{:,} x {}".format(*near.shape)
+        calls: dict[str, tuple[Callable[[], object], int]] = {
+            f"{name}: neighbors, {shape}": (partial(neighbor_array, bench.space, cells), 1),
+            f"{name}: landscape, neighbors at hand": (partial(landscape, bench, near=near), 3),
+        }
+        for what, seconds in side_by_side(calls, repeats=7).items():
+            line(what, seconds, 1e3, "ms", None)
 
 
 BENCHES = {
@@ -271,6 +305,7 @@ BENCHES = {
     "loop": bench_loop,
     "compare": bench_compare,
     "exact": bench_exact,
+    "landscape": bench_landscape,
     "train": bench_train,
 }
 

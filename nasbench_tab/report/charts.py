@@ -11,8 +11,9 @@ import numpy as np
 import vl_convert
 
 from nasbench_tab.report.curves import EXACT, Curve, Panel
+from nasbench_tab.stats.manytasks import CriticalDifference
 
-__all__ = ["COLOURS", "Style", "chart_svg", "inline", "pdf", "styles", "swatch"]
+__all__ = ["COLOURS", "Style", "chart_svg", "groups_svg", "inline", "pdf", "styles", "swatch"]
 
 #: Line colours on white: the palette of Okabe and Ito, its light ones darkened. page.css maps each to
 #: a lighter one for dark pages.
@@ -115,7 +116,8 @@ def chart_svg(panel: Panel, title: str, unit: str, style: dict[str, Style]) -> s
     exact = [] if panel.exact is None else [panel.exact]
     found = [_tidy(curve, divisor) for curve in [*panel.curves, *exact]]
     x = _axis(x_title, [float(v) for curve in found for v in (*curve.x[:1], *curve.x[-1:])])
-    y = _y_axis(found, f"Mean regret ({unit})" if unit else "Mean regret")
+    y_title = f"Mean regret ({unit})" if unit else "Mean regret"
+    y = _y_axis(found, y_title) if panel.quantity == "regret" else _plain_axis(found, panel)
     found = [_fitted(curve, y) for curve in found]
     n = len(panel.curves)
     chart = alt.layer(*_layers(found[:n], found[n:], x, y, style)).properties(
@@ -233,6 +235,8 @@ def _encoded(channel: Any, axis: _Axis) -> Any:
 
 
 def _x_unit(panel: Panel) -> tuple[float, str]:
+    if panel.axis == "regret":
+        return 1.0, "Normalised regret (0 = best cell, 1 = a random cell)"
     if panel.axis == "evaluations":
         return 1.0, "Evaluations"
     first = min((float(curve.x[0]) for curve in panel.curves), default=1.0)
@@ -281,6 +285,60 @@ def _y_axis(curves: list[Curve], title: str) -> _Axis:
         return axis._replace(low=axis.low / 1.06, high=axis.high * 1.06)
     pad = 0.04 * (axis.high - axis.low)
     return axis._replace(low=max(0.0, axis.low - pad), high=axis.high + pad)
+
+
+def _plain_axis(curves: list[Curve], panel: Panel) -> _Axis:
+    """Return a linear axis for ranks or shares."""
+    ends = [e for c in curves for part in (c.mean, c.low, c.high) if part is not None for e in part]
+    low, high = (0.0, 1.0) if panel.quantity == "share" else (min(ends), max(ends))
+    high = max(high, low + 0.1)
+    title = "Share of runs" if panel.quantity == "share" else "Mean rank (1 = best)"
+    return _Axis(title, False, low, high, _ticks(low, high))
+
+
+def groups_svg(found: CriticalDifference, labels: list[str], style: dict[str, Style]) -> str:
+    """Return a critical-difference diagram as an SVG document on white.
+
+    Each strategy stands at its mean rank; a bar below joins those that are not told apart, with a dot
+    at each of its members (Demsar, JMLR 2006, with the groups of Wilcoxon's tests).
+    """
+    x = _Axis("Mean rank (1 = best)", False, 1.0, float(len(labels)), [])
+    x = x._replace(ticks=[float(i + 1) for i in range(len(labels))])
+    y = _Axis("", False, -1.0 - len(found.groups), 1.0, [])
+    horizontal = _encoded(alt.X("x:Q"), x)
+    vertical = _encoded(alt.Y("y:Q"), y).axis(None)
+    at = [
+        {"label": label, "x": float(r), "y": 0.0}
+        for label, r in zip(labels, found.ranks, strict=True)
+    ]
+    bars, dots = [], []
+    for i, group in enumerate(group for group in found.groups if len(group) > 1):
+        ranks = [float(found.ranks[k]) for k in group]
+        bars.append({"x": min(ranks), "to": max(ranks), "y": -1.0 - i})
+        dots += [{"x": rank, "y": -1.0 - i} for rank in ranks]
+    names = list(labels)
+    legend = alt.Legend(title=None, orient="bottom", columns=3)
+    colours, shapes = ([getattr(style[n], key) for n in names] for key in ("colour", "shape"))
+    points = _chart(at).mark_point(filled=True, size=90, opacity=1)
+    layers = [
+        _chart(bars)
+        .mark_rule(color=_EXACT_COLOUR, strokeWidth=3)
+        .encode(x=horizontal, x2="to:Q", y=vertical),
+        _chart(dots)
+        .mark_point(filled=True, size=36, opacity=1, color=_EXACT_COLOUR)
+        .encode(x=horizontal, y=vertical),
+        points.encode(
+            x=horizontal,
+            y=vertical,
+            color=alt.Color("label:N", legend=legend).scale(domain=names, range=colours),
+            shape=alt.Shape("label:N", legend=legend).scale(domain=names, range=shapes),
+        ),
+    ]
+    title = alt.Title(f"Mean ranks over {found.n} benchmarks", anchor="start", offset=10)
+    height = 40 + 18 * (2 + len(bars))
+    chart = alt.layer(*layers).properties(width=_WIDTH, height=height, title=title)
+    spec = {**chart.to_dict(), "config": _CONFIG}
+    return _framed(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
 
 
 def _axis(title: str, values: list[float]) -> _Axis:

@@ -10,13 +10,21 @@ from numpy.typing import NDArray
 from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Protocol
 from nasbench_tab.report.summary import Searched, Summary, interval
-from nasbench_tab.search.exact import random_search_curve
+from nasbench_tab.search.exact import random_search_baseline
 from nasbench_tab.stats.anytime import at_evaluations, at_seconds
 
-__all__ = ["EXACT", "POINTS", "Curve", "Panel", "evaluations_panel", "seconds_panel"]
+__all__ = [
+    "EXACT",
+    "POINTS",
+    "SIMULATED",
+    "Curve",
+    "Panel",
+    "evaluations_panel",
+    "seconds_panel",
+]
 
-#: Label of the exact expectation of random search.
-EXACT = "random search, exact"
+#: Labels of random search's expectation: by its exact law, or from so many simulated runs.
+EXACT, SIMULATED, SIMULATED_RUNS = "random search, exact", "random search, simulated", 500
 #: Points of a curve, at most; evenly spaced on a log axis.
 POINTS = 60
 _Floats = NDArray[np.float64]
@@ -44,16 +52,18 @@ class Panel(NamedTuple):
     """The curves of all strategies on one benchmark.
 
     Attributes:
-        axis: What ``x`` counts.
+        axis: What ``x`` is.
         curves: One per strategy, where it has any point.
-        exact: Expected regret of random search, where its law is known.
-        no_exact: Why it is not.
+        exact: Expected regret of random search: by its exact law, else simulated.
+        no_exact: Why there is no exact one.
+        quantity: What ``mean`` is.
     """
 
-    axis: Literal["evaluations", "seconds"]
+    axis: Literal["evaluations", "seconds", "regret"]
     curves: list[Curve]
-    exact: Curve | None
-    no_exact: str
+    exact: Curve | None = None
+    no_exact: str = ""
+    quantity: Literal["regret", "rank", "share"] = "regret"
 
 
 def evaluations_panel(summary: Summary, protocol: Protocol) -> Panel:
@@ -71,7 +81,7 @@ def evaluations_panel(summary: Summary, protocol: Protocol) -> Panel:
         counts = np.unique(counts)
         values = at_evaluations(one.found, one.trials.final[summary.metric.name], counts)
         curves += _curve(summary, one, counts.astype(np.float64), values)
-    exact, problem = _exact(summary, protocol, curves)
+    exact, problem = _baseline(summary, protocol, curves)
     return Panel("evaluations", curves, exact, problem)
 
 
@@ -91,7 +101,7 @@ def seconds_panel(summary: Summary) -> Panel | None:
         grid = _spaced(start, _end(one, finite.max(axis=1)))
         values = at_seconds(one.found, one.trials.final[summary.metric.name], grid)
         curves += _curve(summary, one, grid, values)
-    return Panel("seconds", curves, None, "")
+    return Panel("seconds", curves)
 
 
 def _curve(summary: Summary, searched: Searched, x: _Floats, values: _Floats) -> list[Curve]:
@@ -132,8 +142,13 @@ def _spaced(start: float, end: float) -> _Floats:
     return np.geomspace(start, end, POINTS) if start > 0 else np.linspace(start, end, POINTS)
 
 
-def _exact(summary: Summary, protocol: Protocol, curves: list[Curve]) -> tuple[Curve | None, str]:
-    """Return the expected regret of random search, or None and the reason."""
+def _baseline(
+    summary: Summary, protocol: Protocol, curves: list[Curve]
+) -> tuple[Curve | None, str]:
+    """Return the expected regret of random search; where that is not exact, or none, also the reason.
+
+    A simulated one has a band of its Monte-Carlo error.
+    """
     bench = summary.background.bench
     if bench is None:
         return None, f"{summary.background.problem}."
@@ -141,9 +156,16 @@ def _exact(summary: Summary, protocol: Protocol, curves: list[Curve]) -> tuple[C
         return None, "No run has an incumbent."
     longest = max((curve.x for curve in curves), key=lambda x: float(x[-1]))
     try:
-        value = random_search_curve(bench, protocol, longest.astype(np.int64))
+        found = random_search_baseline(
+            bench, protocol, longest.astype(np.int64), runs=SIMULATED_RUNS
+        )
     except InvalidArgumentError as err:
         return None, str(err)
-    best = summary.about["optimum"]
-    regret = best - value if summary.metric.direction == "max" else value - best
-    return Curve(EXACT, longest, regret), ""
+    mean = found.regret.mean
+    if found.is_exact:
+        return Curve(EXACT, longest, mean), ""
+    reason = (
+        f"Random search is drawn as the mean of {found.runs:,} simulated runs: its exact law is not known, "
+        f"because {found.reason}. Their standard error is at most {float(np.nanmax(found.error)):.2g}."
+    )
+    return Curve(SIMULATED, longest, mean), reason

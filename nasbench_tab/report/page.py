@@ -22,9 +22,15 @@ from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.records import Architecture, Protocol
 from nasbench_tab.registry import load_space
 from nasbench_tab.report import provenance, words
+from nasbench_tab.report.answer import answer_table, doubts
+from nasbench_tab.report.belief import Belief, believe
 from nasbench_tab.report.charts import Style, chart_svg, inline, pdf, styles, swatch
+from nasbench_tab.report.checklist import checklist
+from nasbench_tab.report.checklist_text import latex, markdown
+from nasbench_tab.report.checklist_text import summary as boxes_summary
 from nasbench_tab.report.curves import Panel, evaluations_panel, seconds_panel
 from nasbench_tab.report.latex import latex_table
+from nasbench_tab.report.speed import speed_table
 from nasbench_tab.report.summary import (
     BOOTSTRAP_SEED,
     MIN_RUNS,
@@ -32,7 +38,16 @@ from nasbench_tab.report.summary import (
     Summary,
     summarise,
 )
-from nasbench_tab.report.tables import Table, cost_table, outcome_table
+from nasbench_tab.report.tables import (
+    Table,
+    cost_table,
+    ledger_notes,
+    ledger_table,
+    optimism_table,
+    outcome_table,
+)
+from nasbench_tab.report.together import together_section
+from nasbench_tab.search.ledger import Account, ledger
 from nasbench_tab.search.results import Results, load_results
 from nasbench_tab.spaces.drawing import draw
 
@@ -52,7 +67,11 @@ class _Section(NamedTuple):
     notes: list[str]
     outcome_caption: str
     outcomes: Table
+    speed: Table
+    optimism: Table
     costs: Table
+    ledger: Table
+    ledger_notes: list[str]
     cells: list[dict[str, Any]]
     figures: dict[str, str]
 
@@ -64,8 +83,8 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
 
     Args:
         directory: What :func:`nasbench_tab.compare` wrote.
-        out: Where to write ``index.html``, ``figures/`` and ``table.tex``; None = ``report`` in
-            ``directory``.
+        out: Where to write ``index.html``, ``figures/``, ``table.tex`` and the checklist as
+            Markdown and LaTeX; None = ``report`` in ``directory``.
 
     Raises:
         ResultsError: There is no finished comparison, or the report cannot be written.
@@ -73,21 +92,49 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
     results = load_results(directory)
     folder = Path(directory) / "report" if out is None else Path(out)
     summaries = summarise(results)
+    beliefs = [believe(results, summary) for summary in summaries]
+    accounts = ledger(results)
     style = styles(results.strategies)
-    sections = [_section(results, summary, style) for summary in summaries]
-    for section in sections:
-        for name, svg in section.figures.items():
+    sections = [
+        _section(
+            results, summary, belief, [a for a in accounts if a.benchmark == summary.name], style
+        )
+        for summary, belief in zip(summaries, beliefs, strict=True)
+    ]
+    together = together_section(summaries, style)
+    for figures in (together.figures, *(section.figures for section in sections)):
+        for name, svg in figures.items():
             write_text(folder / "figures" / f"{name}.svg", svg)
             with replacing(folder / "figures" / f"{name}.pdf") as temporary:
                 temporary.write_bytes(pdf(svg))
     tables = [section.outcomes for section in sections]
     write_text(folder / "table.tex", latex_table(results, summaries, tables))
+    boxes = checklist(results)
+    write_text(folder / "checklist.md", markdown(boxes))
+    write_text(folder / "checklist.tex", latex(boxes))
+    context = _context(results, summaries, sections, style)
+    units = dict.fromkeys(words.regret_unit(summary.metric) for summary in summaries)
+    kinds = [provenance.times_kind(summary) for summary in summaries]
+    context |= {
+        "answers": answer_table(summaries, beliefs),
+        "regret_units": words.listing([unit for unit in units if unit]),
+        "doubts": doubts(results, summaries, beliefs, boxes, kinds),
+        "together": together,
+        "boxes": boxes,
+        "boxes_summary": boxes_summary(boxes),
+    }
     page = folder / "index.html"
-    write_text(page, _rendered(_context(results, summaries, sections, style)))
+    write_text(page, _rendered(context))
     return page
 
 
-def _section(results: Results, summary: Summary, style: dict[str, Style]) -> _Section:
+def _section(
+    results: Results,
+    summary: Summary,
+    belief: Belief,
+    accounts: list[Account],
+    style: dict[str, Style],
+) -> _Section:
     runs = results.manifest["experiment"]["runs"]
     title = f"{summary.name} · n = {runs:,} run{'s' * (runs != 1)}"
     unit = words.regret_unit(summary.metric)
@@ -123,7 +170,11 @@ def _section(results: Results, summary: Summary, style: dict[str, Style]) -> _Se
             + (f", regret in {unit}" if unit else "")
         ),
         outcomes=outcome_table(summary, evaluations),
+        speed=speed_table(summary, results.protocol),
+        optimism=optimism_table(summary, belief.optimism),
         costs=cost_table(summary),
+        ledger=ledger_table(accounts),
+        ledger_notes=ledger_notes(accounts),
         cells=cells,
         figures=figures,
     )
@@ -139,7 +190,8 @@ def _notes(
     """Return what a reader of this benchmark's charts and tables has to know besides."""
     notes = []
     if evaluations.no_exact:
-        notes.append(f"No line for the exact expectation of random search. {evaluations.no_exact}")
+        none = "No line for the expectation of random search. " if evaluations.exact is None else ""
+        notes.append(f"{none}{evaluations.no_exact}")
     if not summary.about["has_seconds"]:
         notes.append("This benchmark has no training times, so there is no chart against time.")
     kind = provenance.times_kind(summary)

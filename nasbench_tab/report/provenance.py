@@ -12,6 +12,7 @@ from nasbench_tab.records import Protocol
 from nasbench_tab.registry import strategy_names
 from nasbench_tab.report.summary import Summary
 from nasbench_tab.report.words import PROTOCOL_WORDS, metric_name, reachable
+from nasbench_tab.search.presets import PRESETS, as_written
 from nasbench_tab.search.results import Results
 
 __all__ = [
@@ -109,13 +110,13 @@ def repeat_command(results: Results) -> str:
     experiment, protocol = results.manifest["experiment"], results.protocol
     if "patience" in _changed(protocol) or unnamed(results):  # neither has an option
         return ""
+    preset = experiment.get("preset")
     command = [
         ["nasbench-tab", "compare", ",".join(results.benchmarks)],
-        ["--strategies", ",".join(results.strategies)],
+        ["--strategies", ",".join(_written(results))],
         ["--runs", str(experiment["runs"])],
         ["--seed", str(experiment["seed"])],
     ]
-    preset = experiment.get("preset")
     if preset is None:
         command.insert(3, ["--budget", _budget_option(protocol)])
     else:
@@ -140,16 +141,27 @@ def unnamed(results: Results) -> list[str]:
     ]
 
 
+def _written(results: Results) -> list[str]:
+    """Return the strategies as they must be written to be the same again."""
+    preset = PRESETS.get(results.manifest["experiment"].get("preset", {}).get("name"))
+    if preset is None:
+        return results.strategies
+    return [as_written(preset, s, results.strategy(s)["settings"]) for s in results.strategies]
+
+
 def repeat_python(results: Results) -> str:
     """Return the same in Python, where every switch of the protocol can be set."""
     experiment = results.manifest["experiment"]
     switches = ", ".join(f"{name}={value!r}" for name, value in _changed(results.protocol).items())
+    protocol, preset = f"protocol=nbt.Protocol({switches})", experiment.get("preset")
+    if preset is not None:
+        protocol = f"preset={preset['name']!r}, nearest={bool(preset['changes'])}"
     return (
         "import nasbench_tab as nbt\n\n"
         "nbt.compare(\n"
         f"    {results.benchmarks!r},\n"
-        f"    {results.strategies!r},\n"
-        f"    protocol=nbt.Protocol({switches}),\n"
+        f"    {_written(results)!r},\n"
+        f"    {protocol},\n"
         f'    runs={experiment["runs"]}, seed={experiment["seed"]}, out="repeated",\n'
         ")\n"
         'nbt.write_report("repeated")'

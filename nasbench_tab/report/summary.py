@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 
 from nasbench_tab.benchmarks.table import TableBenchmark
 from nasbench_tab.errors import NasbenchTabError
-from nasbench_tab.records import Architecture, Metric
+from nasbench_tab.records import Architecture, Metric, Protocol
 from nasbench_tab.registry import load
 from nasbench_tab.search.frame import distinct_cells, run_finals, run_incumbents
 from nasbench_tab.search.results import Results, Trials
 from nasbench_tab.stats.anytime import Incumbents
-from nasbench_tab.stats.bootstrap import Interval, mean_interval, resampling_weights
+from nasbench_tab.stats.bootstrap import (
+    FEW_RUNS,
+    MIN_RUNS,
+    Interval,
+    mean_interval,
+    resampling_weights,
+    widened_level,
+)
 
 __all__ = [
     "BOOTSTRAP_SEED",
@@ -31,12 +38,11 @@ __all__ = [
     "Winner",
     "interval",
     "summarise",
+    "weights",
 ]
 
 #: Resamples behind every interval, and the seed that they are drawn from.
 REPETITIONS, BOOTSTRAP_SEED = 2000, 20240
-#: Below this number of runs the page warns; below that there are no intervals at all.
-FEW_RUNS, MIN_RUNS = 20, 5
 _RANDOM = "nasbench_tab.strategies.random_search:RandomSearch"
 _Floats = NDArray[np.float64]
 
@@ -200,11 +206,13 @@ def interval(data: _Floats) -> Interval | None:
     Args:
         data: ``(R,)`` or ``(R, G)``, one row per run.
     """
-    return mean_interval(data, _weights(len(data))) if len(data) >= MIN_RUNS else None
+    n = len(data)
+    return mean_interval(data, weights(n), widened_level(n)) if n >= MIN_RUNS else None
 
 
 @lru_cache(maxsize=4)
-def _weights(n_runs: int) -> _Floats:
+def weights(n_runs: int) -> _Floats:
+    """Return the resamples behind every interval over so many runs."""
     return resampling_weights(n_runs, REPETITIONS, np.random.default_rng(BOOTSTRAP_SEED))
 
 
@@ -222,7 +230,7 @@ def _summary(results: Results, name: str) -> Summary:
         name=name,
         about=about,
         metric=metric,
-        background=_background(about),
+        background=_background(about, results.protocol),
         searched=searched,
         outcomes=[_outcome(s, leader, about, metric) for s in searched],
         leader=ranking[0] if ranking else None,
@@ -312,10 +320,10 @@ def _winner(searched: Searched) -> Winner | None:
     return Winner(searched.label, cell, counts[cell], len(cells), value[cell])
 
 
-def _background(about: dict[str, Any]) -> Background:
+def _background(about: dict[str, Any], protocol: Protocol) -> Background:
     name = about["name"]
     try:
-        bench = load(name)
+        bench = load(name, training=protocol.training)
     except NasbenchTabError as err:
         return Background(None, f"{name} cannot be loaded here: {err}")
     if bench.fingerprint != about["hash"]:

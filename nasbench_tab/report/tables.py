@@ -1,11 +1,13 @@
-"""The two tables of each benchmark as text: what was found, and what it cost."""
+"""Tables as text: what was found, what it cost, how lucky the winners are, all benchmarks together."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from nasbench_tab.report.across import Across
 from nasbench_tab.report.curves import Panel
-from nasbench_tab.report.summary import Outcome, Summary
+from nasbench_tab.report.summary import Estimate, Outcome, Summary
 from nasbench_tab.report.words import (
     NOTHING,
     decimals,
@@ -14,8 +16,22 @@ from nasbench_tab.report.words import (
     metric_name,
     number,
 )
+from nasbench_tab.search.ledger import Account, Amount
+from nasbench_tab.search.optimism import Optimism
+from nasbench_tab.stats.bootstrap import Interval
 
-__all__ = ["Cell", "Row", "Table", "cost_table", "outcome_table"]
+__all__ = [
+    "Cell",
+    "Row",
+    "Table",
+    "across_table",
+    "cost_table",
+    "ledger_notes",
+    "ledger_table",
+    "of_interval",
+    "optimism_table",
+    "outcome_table",
+]
 
 
 class Cell(NamedTuple):
@@ -91,6 +107,96 @@ def cost_table(summary: Summary) -> Table:
             ", ".join(f"{reason}: {times:,}" for reason, times in sorted(outcome.stops.items())),
         ]
         rows.append(Row(outcome.strategy, [Cell(text) for text in cells]))
+    return Table(titles, rows)
+
+
+def of_interval(found: Interval, n: int) -> Estimate:
+    """Return an interval of one number as an estimate."""
+    return Estimate(float(found.estimate), float(found.low), float(found.high), n)
+
+
+def optimism_table(summary: Summary, found: Sequence[Optimism]) -> Table:
+    """Return how much better each strategy's winners looked than trainings that it did not see."""
+    titles = ["what the search saw", "what is reported", "runs", "left out"]
+    places, rows = decimals(summary), []
+    for one in found:
+        if one.reason:
+            cells = [one.reason, NOTHING, NOTHING, NOTHING]
+        else:
+            shown = [estimate(of_interval(i, one.n), places) for i in (one.observed, one.reported)]
+            cells = [*shown, f"{one.n:,}", f"{one.left_out + one.without:,}"]
+        rows.append(Row(one.strategy, [Cell(text) for text in cells]))
+    return Table(titles, rows)
+
+
+def ledger_table(accounts: Sequence[Account]) -> Table:
+    """Return what one answer of each strategy costs, each clock by itself, then the two totals."""
+    columns = {
+        "elapsed": "elapsed",
+        "search": "search",
+        "validation": "validation",
+        "final": "final training",
+        "tuning": "tuning",
+        "identification": "to identify a cell",
+        "automl": "to a trained model",
+        "overhead": "own processor time",
+    }
+    rows = [
+        Row(account.strategy, [Cell(_amount(getattr(account, name))) for name in columns])
+        for account in accounts
+    ]
+    return Table(list(columns.values()), rows)
+
+
+def ledger_notes(accounts: Sequence[Account]) -> list[str]:
+    """Return what qualifies the figures of a ledger, each remark once."""
+    named: dict[str, list[str]] = {}
+    for account in accounts:
+        for name in ("search", "validation", "final", "tuning"):
+            note = getattr(account, name).note
+            if note:
+                named.setdefault(f"{name}: {note}", []).append(account.strategy)
+    everyone = len(accounts)
+    return [
+        f"{note[:1].upper()}{note[1:]}" + ("." if len(who) == everyone else f" ({', '.join(who)}).")
+        for note, who in named.items()
+    ]
+
+
+def _amount(amount: Amount) -> str:
+    """Return a time with its interval in one unit."""
+    if not amount.recorded:
+        return "not recorded"
+    text = duration(amount.mean)
+    least = "≥ " if amount.at_least else ""
+    if amount.low != amount.low:
+        return f"{least}{text}"
+    value, _, unit = text.rpartition(" ")
+    ratio = float(value.replace(",", "")) / amount.mean if amount.mean else 1.0
+    low, high = (number(end * ratio, 1) for end in (amount.low, amount.high))
+    return f"{least}{value} [{low},\u00a0{high}] {unit}"
+
+
+def across_table(found: Across) -> Table:
+    """Return each strategy over all benchmarks."""
+    names = [one.strategy for one in found.together]
+    titles = [
+        "mean rank",
+        "normalised regret, mean",
+        "median",
+        "interquartile mean",
+        *(f"ahead of {name}" for name in names),
+    ]
+    rows = []
+    for one in found.together:
+        n, percent = one.regret.n_runs, []
+        for name in names:
+            beats = one.beats.get(name)
+            percent.append(NOTHING if beats is None else estimate(of_interval(beats, n), 2))
+        parts = (one.regret.mean, one.regret.median, one.regret.iqm)
+        shown = [estimate(of_interval(part, n), 3) for part in parts]
+        rank = estimate(of_interval(one.rank, n), 2)
+        rows.append(Row(one.strategy, [Cell(text) for text in (rank, *shown, *percent)]))
     return Table(titles, rows)
 
 

@@ -112,6 +112,8 @@ def duration(seconds: float) -> str:
     for size, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:,.1f} {name}"
+    if 0 < abs(seconds) < 0.1:
+        return f"{1e3 * seconds:,.1f} milliseconds"
     return f"{seconds:,.1f} seconds"
 
 
@@ -134,9 +136,11 @@ def regret_unit(metric: Metric) -> str:
 
 def metric_name(name: str) -> str:
     """Return a metric's name in words, for example ``validation accuracy``."""
-    first, _, rest = name.partition("_")
+    elsewhere, _, own = name.rpartition(":")  # a value on another benchmark that is reported too
+    first, _, rest = own.partition("_")
     words = [{"valid": "validation"}.get(first, first), *rest.split("_")]
-    return " ".join(words).replace("roc auc", "ROC AUC").strip()
+    text = " ".join(words).replace("roc auc", "ROC AUC").strip()
+    return f"{text} on {elsewhere}" if elsewhere else text
 
 
 def listing(items: list[str]) -> str:

@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -22,16 +23,18 @@ from typing import Any
 
 import joblib
 import numpy as np
+from numpy.typing import NDArray
 
 import nasbench_tab
 from nasbench_tab.atomic import write_text
 from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.benchmarks.tablefile import read_manifest as read_table_manifest
-from nasbench_tab.errors import InvalidArgumentError, ResultsError
+from nasbench_tab.errors import InvalidArgumentError, MissingValueError, ResultsError
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load, table_folder
 from nasbench_tab.search.evaluate import Answers
-from nasbench_tab.search.final import final_values, reported
+from nasbench_tab.search.experiment import FILE, experiment_of, write_experiment
+from nasbench_tab.search.final import Reported, final_values, reported
 from nasbench_tab.search.presets import Fitted, Preset, fit, preset_named, settings_of
 from nasbench_tab.search.protocol import is_integer, searched_epochs
 from nasbench_tab.search.results import (
@@ -113,11 +116,16 @@ def compare(
             searcher(
                 spec, _loaded(name, protocol), protocol
             )  # every error that can be known is raised here
+    limits = tuple((metric, most) for metric, most in protocol.limits)  # lists are welcome
+    protocol = protocol._replace(limits=limits)
     experiment = _experiment(benchmarks, specs, protocol, runs, seed)
     if fitted is not None:
         experiment["preset"] = {"name": fitted.preset, "changes": list(fitted.changes)}
     directory = Path(out)
     _claim(directory, experiment, resume)
+    if not (directory / FILE).is_file():
+        with suppress(InvalidArgumentError):  # a label that TOML cannot hold: the manifest has it
+            write_experiment(directory / FILE, experiment_of(experiment))
     todo = []
     for name in benchmarks:
         for spec in specs:
@@ -137,10 +145,12 @@ def compare(
 def _fitted(preset: Preset, benchmarks: Sequence[str], nearest: bool) -> Fitted:
     """Return the one protocol of ``preset`` on all benchmarks."""
     all_fitted = [fit(preset, load(name)) for name in benchmarks]
-    if len({fitted.protocol for fitted in all_fitted}) > 1:
+    first, *others = (fitted.protocol._asdict() for fitted in all_fitted)
+    differing = [key for key in first if any(other[key] != first[key] for other in others)]
+    if differing:
         raise InvalidArgumentError(
-            f"{preset.name} has another protocol on each of {', '.join(benchmarks)} (budgets differ). "
-            "Compare on one of them at a time."
+            f"{preset.name} has not the same protocol on all of {', '.join(benchmarks)} (different "
+            f"{', '.join(differing)}). Compare on one of them at a time."
         )
     changes = list(dict.fromkeys(change for fitted in all_fitted for change in fitted.changes))
     if changes and not nearest:
@@ -263,6 +273,7 @@ def _described(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
             f"{int(np.isnan(values).sum())} architectures of {bench.name} that may be searched have no "
             f"final value in training {what.bench.training!r}."  # type: ignore[attr-defined]
         )
+    _check_reported([other for other in others if ":" in other.name], bench.name, cells, mean)
     best = int(values.argmax() if bench.objective.direction == "max" else values.argmin())
     trainings = [len(bench.seeds(tuple(cell))) for cell in cells.tolist()]
     return {
@@ -284,6 +295,24 @@ def _described(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
         "optimum_architecture": bench.space.format(tuple(cells[best].tolist())),
         "mean": float(values.mean()),
     }
+
+
+def _check_reported(
+    others: list[Reported], searched: str, cells: NDArray[np.uint8], protocol: Protocol
+) -> None:
+    """Raise InvalidArgumentError if an incumbent could have no value on one of the other benchmarks."""
+    for other in others:
+        try:
+            values = final_values(other, protocol, cells, np.empty(0, np.int64))
+            gaps = not np.isfinite(values).all()
+        except MissingValueError:
+            gaps = True
+        if gaps:
+            raise InvalidArgumentError(
+                f"{other.bench.name} has no {other.metric.name} of some of the {len(cells):,} architectures "
+                f"of {searched} that may be searched, so not all incumbents could be reported on it. "
+                "Leave it out of the protocol's report."
+            )
 
 
 def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:

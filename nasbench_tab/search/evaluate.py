@@ -142,13 +142,12 @@ def _looked_up(
     passes = bench.query(cell, "eval_seconds", epoch=epoch, seed=drawn)
     if validation == "every":
         return answer.value, answer.seconds + passes, 0.0
-    if bench.resumable:  # all passes of the curve so far, cumulative
-        before = [known for known in bench.epochs if known < epoch]
-        if before:
-            passes -= bench.query(cell, "eval_seconds", epoch=before[-1], seed=drawn)
-    else:
-        passes /= epoch
-    return answer.value, answer.seconds, passes
+    # One pass of all that the training had so far, one after each epoch; the newest that can be told apart.
+    before = max((known for known in bench.epochs if known < epoch), default=0)
+    if bench.resumable and before:
+        passes -= bench.query(cell, "eval_seconds", epoch=before, seed=drawn)
+        return answer.value, answer.seconds, passes / (epoch - before)
+    return answer.value, answer.seconds, passes / epoch
 
 
 def _malformed(bench: Benchmark, label: str, cell: Any, epoch: Any) -> StrategyError:
@@ -169,6 +168,12 @@ def _possible(
     """Check a proposal that comes for the first time; return its seeds and room for the answers."""
     if not isinstance(cell, tuple) or not bench.space.contains(cell):
         raise _malformed(bench, label, cell, epoch)
+    allowed = searched_epochs(bench, protocol)
+    if epoch > allowed[-1] and epoch in bench.epochs:
+        raise StrategyError(
+            f"Strategy {label!r} proposed epoch {epoch}; under this protocol the full training ends "
+            f"after epoch {allowed[-1]}."
+        )
     seeds = _seeds(bench, protocol, cell, label)
     return seeds, [None] * len(seeds)
 

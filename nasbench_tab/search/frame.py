@@ -29,8 +29,10 @@ def run_incumbents(results: Results, benchmark: str, trials: Trials) -> Incumben
         eligible = trials.epochs == results.benchmark(benchmark)["epochs"][-1]
     if rule == "highest-epoch":  # any value at a higher epoch is better than all at lower ones
         better = values if direction == "max" else -values
-        _, ranks = np.unique(np.rec.fromarrays([trials.epochs, better]), return_inverse=True)
-        values, direction = ranks.astype(np.float64), "max"
+        order = np.lexsort((better, trials.epochs))
+        rises = (np.diff(trials.epochs[order]) > 0) | (np.diff(better[order]) > 0)
+        values, direction = np.zeros(len(order)), "max"
+        values[order[1:]] = np.cumsum(rises)
     return incumbents(values, trials.seconds, trials.lengths, direction, eligible)
 
 

@@ -14,13 +14,25 @@ nothing uses that without being told to.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArgumentError, unknown_name
 from nasbench_tab.records import Protocol
+from nasbench_tab.registry import load
+from nasbench_tab.search.specs import strategy_spec
 
-__all__ = ["DEFAULT", "PRESETS", "Fitted", "Preset", "fit", "preset_named", "settings_of"]
+__all__ = [
+    "DEFAULT",
+    "PRESETS",
+    "Fitted",
+    "Preset",
+    "as_written",
+    "fit",
+    "preset_named",
+    "settings_of",
+]
 
 
 class Preset(NamedTuple):
@@ -38,6 +50,7 @@ class Preset(NamedTuple):
         runs: Runs behind a published mean.
         test: Whether what was published is the test accuracy.
         notes: What no switch can say.
+        curve: Whether it needs learning curves, for strategies with fidelities.
     """
 
     name: str
@@ -51,6 +64,7 @@ class Preset(NamedTuple):
     runs: int
     test: bool
     notes: tuple[str, ...] = ()
+    curve: bool = False
 
 
 class Fitted(NamedTuple):
@@ -186,6 +200,7 @@ PRESETS = {
             notes=(
                 "strategies with fidelities use epochs 12 to 200 of the 200-epoch curve, the others all",
             ),
+            curve=True,
         ),
     )
 }
@@ -210,6 +225,19 @@ def settings_of(preset: Preset, strategy: str) -> str:
     return f"{strategy}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
 
 
+def as_written(preset: Preset, label: str, settings: Mapping[str, object]) -> str:
+    """Return what to write for a strategy of a comparison under ``preset`` to have it there again.
+
+    That is its label, but where this is a bare name that would take the preset's settings, and it has
+    its own: the settings in question are written out.
+    """
+    given = settings_of(preset, label)
+    if given == label or strategy_spec(given).label == label:
+        return label
+    named = ", ".join(f"{key}={settings[key]!r}" for key in preset.settings[label])
+    return f"{label}({named})"
+
+
 def fit(preset: Preset, bench: Benchmark) -> Fitted:
     """Return the protocol that is nearest to ``preset`` on ``bench``, and how it differs.
 
@@ -232,21 +260,33 @@ def fit(preset: Preset, bench: Benchmark) -> Fitted:
         )
     trainings = getattr(bench, "trainings", ())
     if protocol.training is not None and protocol.training not in trainings:
-        factor = bench.epochs[-1] / (preset.epochs or bench.epochs[-1])
-        seconds = (protocol.seconds or 0.0) * factor
+        seconds = (protocol.seconds or 0.0) * bench.epochs[-1] / (preset.epochs or bench.epochs[-1])
         changes.append(
             f"trainings of {preset.epochs} epochs are not in the table; the full ones ({bench.epochs[-1]} "
             f"epochs) are searched, with a budget for as many of them: {seconds:,.0f} s"
         )
         protocol = protocol._replace(training=None, seconds=seconds)
-    elif preset.epochs not in (None, bench.epochs[-1]) and protocol.training is None:
-        changes.append(
-            f"its full training has {preset.epochs} epochs, that of the table {bench.epochs[-1]}"
+        searched = bench
+    else:
+        searched = (
+            bench if protocol.training is None else load(bench.name, training=protocol.training)
         )
-    if protocol.validation != "none" and "eval_seconds" not in bench.metrics:
+        if preset.epochs not in (None, searched.epochs[-1]):
+            changes.append(
+                f"its full training has {preset.epochs} epochs, that of the table {searched.epochs[-1]}"
+            )
+        if protocol.training is not None and protocol.training == getattr(bench, "training", None):
+            changes.append(
+                f"final values too are of {protocol.training}, the table's default; it reports longer trainings"
+            )
+    if preset.curve and not searched.resumable:
+        changes.append(
+            "learning curves are not in the table; strategies with fidelities see only the epochs that are"
+        )
+    if protocol.validation != "none" and "eval_seconds" not in searched.metrics:
         changes.append("validation times are not in the table; only training is charged")
         protocol = protocol._replace(validation="none")
-    cells = bench.measured()
+    cells = searched.measured()
     if len(cells) != bench.space.size and protocol.missing == "refuse":
         changes.append(f"only {len(cells):,} of {bench.space.size or 0:,} cells were measured")
         protocol = protocol._replace(missing="masked")

@@ -86,6 +86,16 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
         if value not in known and not (name == "seeds" and is_integer(value)):
             raise unknown_name(f"value of the protocol's {name!r}", value, known)
     _check_fidelity(protocol, bench)
+    if protocol.overhead == "measured" and not bench.has_seconds:
+        raise InvalidArgumentError(
+            f"{bench.name} has no training times, so there is no clock that a strategy's own time could be "
+            "added to. Choose overhead='none'."
+        )
+    if protocol.validation != "none" and not bench.has_seconds:
+        raise InvalidArgumentError(
+            f"{bench.name} has no training times, so validation passes cannot be charged there. Choose "
+            "validation='none'."
+        )
     if protocol.validation != "none" and "eval_seconds" not in bench.metrics:
         raise InvalidArgumentError(
             f"{bench.name} has no validation times (metric eval_seconds), so validation passes cannot be "
@@ -99,6 +109,13 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
         raise InvalidArgumentError(
             f"{bench.name} holds separate trainings, not learning curves: a training there cannot be "
             "continued. Choose resume='restart'."
+        )
+    if not isinstance(protocol.report, tuple) or not all(
+        isinstance(name, str) for name in protocol.report
+    ):
+        raise InvalidArgumentError(
+            f"report must be a tuple of names of benchmarks, for example ('nb201-cifar100',); got "
+            f"{protocol.report!r}."
         )
     _check_limits(protocol.limits, bench)
 

@@ -12,7 +12,7 @@ from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load
 from nasbench_tab.search.compare import compare
-from nasbench_tab.search.presets import DEFAULT, PRESETS, fit, settings_of
+from nasbench_tab.search.presets import DEFAULT, PRESETS, fit, preset_named, settings_of
 from nasbench_tab.stats.bootstrap import Interval, mean_interval, resampling_weights
 
 __all__ = ["Answered", "sensitivity"]
@@ -78,13 +78,13 @@ def sensitivity(
         UnknownNameError: No such strategy, benchmark or preset.
         ResultsError: ``out`` holds something else, or cannot be written.
     """
-    names = list(PRESETS) if presets is None else [DEFAULT.name, *presets]
+    wanted = list(PRESETS) if presets is None else [DEFAULT.name, *presets]
+    chosen = [preset_named(name) for name in dict.fromkeys(wanted)]
     bench = load(benchmark)
     answers: list[Answered] = []
     scores: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
-    for name in dict.fromkeys(names):
-        preset = PRESETS[name]
-        spec = settings_of(preset, strategy)
+    for preset in chosen:
+        name, spec = preset.name, settings_of(preset, strategy)
         try:
             fitted = fit(preset, bench)
         except InvalidArgumentError as err:

@@ -11,7 +11,7 @@ from nasbench_tab.errors import InvalidArgumentError, StrategyError
 from nasbench_tab.registry import load_strategy
 from nasbench_tab.strategies.base import StrategySpec
 
-__all__ = ["split_strategies", "strategy_spec"]
+__all__ = ["check_distinct", "parse_budget", "split_strategies", "strategy_spec"]
 
 
 def strategy_spec(strategy: str | StrategySpec | Callable[..., Any]) -> StrategySpec:
@@ -49,6 +49,25 @@ def split_strategies(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return [part.strip() for part in parts if part.strip()]
+
+
+def parse_budget(text: str) -> tuple[int | None, float | None]:
+    """Return (evaluations, seconds) of ``"100"``, ``"200000s"`` or ``"100,200000s"``.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    parts = [part for part in map(str.strip, text.split(",")) if part]
+    try:
+        seconds = [float(part[:-1]) for part in parts if part.endswith("s")]
+        evaluations = [int(part) for part in parts if not part.endswith("s")]
+        if len(seconds) > 1 or len(evaluations) > 1:
+            raise ValueError
+    except ValueError as err:
+        raise InvalidArgumentError(
+            f"--budget {text!r}: expected evaluations (100), seconds (200000s) or both (100,200000s)."
+        ) from err
+    return evaluations[0] if evaluations else None, seconds[0] if seconds else None
 
 
 def check_distinct(specs: Sequence[StrategySpec]) -> None:

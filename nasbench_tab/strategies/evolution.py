@@ -19,8 +19,12 @@ from nasbench_tab.strategies.base import uniforms, whole
 
 __all__ = ["Evolution"]
 
-_CHANGES = 1.5  # expected changes of the mutation "each-position": 6 edges, each with probability 1/4
-_TRIES = 100  # children drawn before a parent without measured neighbors of that kind is left as it is
+_CHANGES = (
+    1.5  # expected changes of the mutation "each-position": 6 edges, each with probability 1/4
+)
+_TRIES = (
+    100  # children drawn before a parent without measured neighbors of that kind is left as it is
+)
 
 
 class Evolution:

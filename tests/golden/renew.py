@@ -7,24 +7,45 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nasbench_tab.records import Protocol
+from nasbench_tab.records import Protocol, Run
 from nasbench_tab.registry import load
+from nasbench_tab.search.presets import PRESETS, fit, settings_of
 from nasbench_tab.search.run import run_search
 
-FOLDER = Path(__file__).resolve().parent
+BENCHMARK, FOLDER = "nb201-cifar10", Path(__file__).resolve().parent
 
 
 def golden(strategy: str) -> str:
     """Return the text of a strategy's golden file."""
-    bench = load("nb201-cifar10")
-    run = run_search(strategy, bench, Protocol(evaluations=60), seed=0, run=0)
+    run = run_search(strategy, BENCHMARK, Protocol(evaluations=60), seed=0, run=0)
+    return _text(run, [f"{strategy} on {BENCHMARK}, Protocol(evaluations=60), seed 0, run 0"])
+
+
+def golden_preset(name: str) -> str:
+    """Return the text of a preset's golden file: what is run under it, and its first 60 evaluations.
+
+    The cells and values of a run with one worker do not depend on the clock, so that time which is
+    measured does not show.
+    """
+    fitted = fit(PRESETS[name], load(BENCHMARK))
+    strategy = settings_of(PRESETS[name], "evolution")
+    protocol, defaults = fitted.protocol._asdict(), Protocol()._asdict()
+    switches = [f"{k}={v!r}" for k, v in protocol.items() if v != defaults[k]]
+    run = run_search(strategy, BENCHMARK, fitted.protocol._replace(evaluations=60), seed=0, run=0)
     head = [
-        f"# {strategy} on nb201-cifar10, Protocol(evaluations=60), seed 0, run 0",
-        "# official index of the cell, observed validation accuracy",
+        f"{name} on {BENCHMARK}: Protocol({', '.join(switches)})",
+        *(f"changed: {change}" for change in fitted.changes),
+        f"{strategy}, evaluations=60, seed 0, run 0",
     ]
+    return _text(run, head)
+
+
+def _text(run: Run, head: list[str]) -> str:
+    head = [*head, "official index of the cell, observed validation accuracy"]
     cells = map(tuple, run.architectures.tolist())
-    rows = zip(map(bench.space.index, cells), run.values.tolist(), strict=True)
-    return "\n".join([*head, *(f"{index} {value!r}" for index, value in rows)]) + "\n"
+    rows = zip(map(load(BENCHMARK).space.index, cells), run.values.tolist(), strict=True)
+    lines = [*(f"# {line}" for line in head), *(f"{index} {value!r}" for index, value in rows)]
+    return "\n".join(lines) + "\n"
 
 
 def shipped() -> list[str]:
@@ -37,3 +58,6 @@ def shipped() -> list[str]:
 if __name__ == "__main__":
     for name in shipped():
         (FOLDER / f"{name}.txt").write_text(golden(name), encoding="utf-8", newline="\n")
+    for name in PRESETS:
+        path = FOLDER / "presets" / f"{name}.txt"
+        path.write_text(golden_preset(name), encoding="utf-8", newline="\n")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nasbench_tab.records import Direction
-from nasbench_tab.stats.anytime import at_evaluations, at_seconds, incumbents
+from nasbench_tab.stats.anytime import at_budget, at_evaluations, at_seconds, incumbents
 
 
 class Runs(NamedTuple):
@@ -154,6 +154,84 @@ def test_of_evaluations_that_end_together_the_last_one_decides() -> None:
     assert at_seconds(found, np.array([30.0, 50.0, 40.0]), np.array([1.0])).tolist() == [[50.0]]
 
 
+# The value at the budget: a line through the two evaluations that end nearest to it.
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    runs=ragged(), all_eligible=st.booleans(), budget=st.sampled_from([0.1, 0.5, 1.7, 3.0, 99.0])
+)
+def test_the_value_at_the_budget(runs: Runs, all_eligible: bool, budget: float) -> None:
+    values, seconds, lengths = runs.arrays()
+    eligible = None if all_eligible else runs.eligible()
+    found = incumbents(values, seconds, lengths, runs.direction, eligible)
+    worth = np.random.default_rng(len(values)).normal(size=len(values))
+    expected = []
+    for run, row in zip(runs.runs, slow(runs, all_eligible), strict=True):
+        # What was known at each moment at which something ended; nothing before an incumbent.
+        points = {
+            end: worth[place] for (_, end, _), place in zip(run, row, strict=True) if place >= 0
+        }
+        near = sorted(points.items(), key=lambda point: abs(point[0] - budget))[:2]
+        if not near:
+            expected.append(np.nan)
+        elif len(near) == 1:
+            expected.append(near[0][1])
+        else:
+            (x, u), (y, v) = near
+            expected.append((y - budget) / (y - x) * u + (budget - x) / (y - x) * v)
+    got = at_budget(found, worth, budget)
+    assert got.shape == (len(runs.runs),)
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ends", "worth", "expected"),
+    [
+        ([4, 8, 12], [0, 10, 20], 15),  # between two
+        ([4, 8, 10], [0, 10, 20], 20),  # exactly on one
+        ([2, 6, 8], [0, 10, 20], 30),  # the run ended early: the line goes on
+        ([2, 6, 8], [30, 20, 20], 20),
+        ([12, 14, 99], [10, 20, 90], 0),  # all after the budget
+        ([9, 16, 99], [10, 17, 90], 11),  # the nearest are not always the neighbors in time
+        ([3, 8, 9], [0, 10, 20], 30),
+        ([10, 10, 10], [10, 20, 30], 30),  # together: the last knows all
+        ([8, 12, 12], [10, 99, 20], 15),
+        ([8, 8, 12], [99, 10, 20], 15),
+        ([7], [5], 5),
+        ([99], [5], 5),
+    ],
+)
+def test_the_line_through_the_two_nearest(
+    ends: list[float], worth: list[float], expected: float
+) -> None:
+    found = one_run(list(range(len(ends))), ends)  # every evaluation is the new incumbent
+    assert at_budget(found, np.array(worth, np.float64), 10.0).tolist() == [expected]
+
+
+def test_what_is_worth_less_in_the_end_makes_a_falling_line() -> None:
+    found = one_run([1, 2], [8, 12])
+    assert at_budget(found, np.array([20.0, 10.0]), 11.0).tolist() == [12.5]
+
+
+def test_a_point_is_what_the_run_would_have_returned_then() -> None:
+    # The second evaluation is no better, so at 12 s the first is still the incumbent.
+    found = one_run([2, 1], [8, 12])
+    assert at_budget(found, np.array([20.0, 10.0]), 10.0).tolist() == [20.0]
+
+
+def test_evaluations_before_the_first_incumbent_are_no_points() -> None:
+    found = one_run([9, 1, 2], [9, 4, 12], eligible=np.array([False, True, True]))
+    assert at_budget(found, np.array([99.0, 10.0, 18.0]), 10.0).tolist() == [16.0]
+    none = one_run([9, 1], [4, 12], eligible=np.array([False, False]))
+    assert np.isnan(at_budget(none, np.array([9.0, 1.0]), 10.0)).tolist() == [True]
+
+
+def test_without_times_there_is_no_value_at_a_budget() -> None:
+    found = one_run([1, 2], [np.nan, np.nan])
+    assert np.isnan(at_budget(found, np.array([1.0, 2.0]), 10.0)).tolist() == [True]
+
+
 @pytest.mark.parametrize("lengths", [[], [0], [0, 0, 0]])
 def test_runs_without_evaluations(lengths: list[int]) -> None:
     nothing = np.zeros(0)
@@ -164,6 +242,7 @@ def test_runs_without_evaluations(lengths: list[int]) -> None:
         at_seconds(found, nothing, np.array([0.0, np.inf])),
     ):
         np.testing.assert_array_equal(got, np.full((len(lengths), 2), np.nan))
+    np.testing.assert_array_equal(at_budget(found, nothing, 1.0), np.full(len(lengths), np.nan))
 
 
 def test_the_arguments_are_left_as_they_are() -> None:

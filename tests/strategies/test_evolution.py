@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from search.toys import ToySpace, chi_squared
 from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Architecture, Metric, Observation, Problem
 from nasbench_tab.spaces.base import Space
+from nasbench_tab.spaces.masked import MaskedSpace
 from nasbench_tab.spaces.nasbench201 import NasBench201
+from nasbench_tab.spaces.nasbench_graph import NasBenchGraph, NasBenchGraphProteins
 from nasbench_tab.strategies.evolution import Evolution
 
 METRIC = Metric("score", "valid", "max", "points")
@@ -218,3 +221,138 @@ def test_sizes_must_be_positive(options: dict[str, Any]) -> None:
 def test_sizes_must_be_integers(setting: str, value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="evolution needs"):
         started(**{setting: value})
+
+
+# How a parent is mutated. Chi-squared bounds are passed by 1 in 10,000 or fewer; the seeds are fixed.
+
+KERNELS = ["uniform", "node-first", "each-position"]
+PARENT: Architecture = (0, 1, 2, 3, 4, 0)
+N = 18_000
+
+
+def born(mutation: str, parent: Architecture = PARENT, n: int = N, **options: Any) -> list[Any]:
+    return children(with_members([(parent, 1.0)], mutation=mutation, **options), n)
+
+
+def changed(child: Architecture, parent: Architecture = PARENT) -> list[int]:
+    return [i for i, (a, b) in enumerate(zip(child, parent, strict=True)) if a != b]
+
+
+def off(counts: Any, shares: Any) -> float:
+    """Return the chi-squared statistic of counts against expected shares."""
+    observed = np.asarray(counts, float)
+    expected = observed.sum() * np.asarray(shares)
+    return float(((observed - expected) ** 2 / expected).sum())
+
+
+@pytest.mark.parametrize(
+    ("mutation", "shares"),
+    [
+        ("uniform", [1 / 6] * 6),
+        # One of three nodes, then one of the 1, 2 or 3 edges that enter it.
+        ("node-first", [1 / 3, 1 / 6, 1 / 6, 1 / 9, 1 / 9, 1 / 9]),
+    ],
+)
+def test_how_often_each_edge_changes(mutation: str, shares: list[float]) -> None:
+    edges = [changed(child) for child in born(mutation)]
+    assert all(len(edge) == 1 for edge in edges)
+    counts = np.bincount([edge[0] for edge in edges], minlength=6)
+    assert off(counts, shares) < 26  # 5 degrees of freedom
+    other = [1 / 6] * 6 if mutation == "node-first" else [1 / 3, 1 / 6, 1 / 6, 1 / 9, 1 / 9, 1 / 9]
+    assert off(counts, other) > 1000
+
+
+def test_each_position_changes_by_itself() -> None:
+    edges = [changed(child) for child in born("each-position")]
+    per_edge = np.bincount(np.concatenate(edges).astype(int), minlength=6)
+    assert off(per_edge, [1 / 6] * 6) < 26
+    # The number of changes is binomial, 6 trials with 1/4 each: none at all in 18 of 100 children.
+    numbers = np.bincount([len(edge) for edge in edges], minlength=7)
+    binomial = [math.comb(6, k) * 0.25**k * 0.75 ** (6 - k) for k in range(7)]
+    shares = [*binomial[:5], sum(binomial[5:])]
+    assert off([*numbers[:5], numbers[5:].sum()], shares) < 26
+    assert np.mean([len(edge) for edge in edges]) == pytest.approx(1.5, abs=0.05)
+    assert numbers[0] > 0
+    together = np.mean([0 in edge and 5 in edge for edge in edges])
+    assert together == pytest.approx(1 / 16, abs=0.01)
+
+
+@pytest.mark.parametrize("mutation", KERNELS)
+def test_every_other_operation_is_equally_likely(mutation: str) -> None:
+    for edge, old in ((0, 0), (5, 0), (2, 2)):
+        new = [child[edge] for child in born(mutation) if child[edge] != old]
+        counts = [new.count(op) for op in range(5) if op != old]
+        assert off(counts, [1 / 4] * 4) < 22  # 3 degrees of freedom
+
+
+def test_the_expected_number_of_changes_is_the_same_in_a_longer_cell() -> None:
+    space = ToySpace((3,) * 9)
+    parent: Architecture = (1,) * 9
+    strategy = started(space, population=1, mutation="each-position")
+    strategy.ask(1)
+    strategy.tell([seen(parent, 1.0)])
+    changes = [len(changed(child, parent)) for child in children(strategy, 6_000)]
+    assert np.mean(changes) == pytest.approx(1.5, abs=0.08)
+
+
+def masked() -> MaskedSpace:
+    """Return NAS-Bench-201 cut down to about a third."""
+    return MaskedSpace(CELL, CELL.sample(np.random.default_rng(5), 6_000))
+
+
+@pytest.mark.parametrize(
+    ("space", "mutation"),
+    [
+        *((CELL, mutation) for mutation in KERNELS),
+        *((masked(), mutation) for mutation in KERNELS),
+        *((NasBenchGraph(), mutation) for mutation in ("uniform", "each-position")),
+        *((NasBenchGraphProteins(), mutation) for mutation in ("uniform", "each-position")),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_children_are_cells_of_the_space(space: Space, mutation: str) -> None:
+    strategy = started(space, seed=1, population=8, mutation=mutation)
+    scores = np.random.default_rng(2).random(150).tolist()
+    cells = []
+    for score in scores:
+        [child] = children(strategy, 1)
+        assert space.contains(child)
+        assert type(child[0]) is int
+        strategy.tell([seen(child, score)])
+        cells.append(child)
+    assert len(set(cells)) > 20
+
+
+def test_a_parent_without_measured_neighbors_is_left_as_it_is() -> None:
+    space = MaskedSpace(CELL, [(0,) * 6, (1,) * 6])
+    for mutation in ("node-first", "each-position"):
+        strategy = started(space, population=2, mutation=mutation)
+        founders = children(strategy, 2)
+        strategy.tell([seen(cell, 1.0) for cell in founders])
+        assert set(children(strategy, 10)) <= set(founders)
+
+
+def test_the_groups_are_the_edges_that_enter_each_node() -> None:
+    assert CELL.groups == masked().groups == ((0,), (1, 2), (3, 4, 5))
+    assert ToySpace().groups is NasBenchGraph().groups is None
+
+
+@pytest.mark.parametrize("space", [ToySpace(), NasBenchGraph()], ids=lambda space: str(space.name))
+def test_a_node_can_be_chosen_only_where_the_space_knows_nodes(space: Space) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"'node-first' needs .*{space.name} does not"):
+        started(space, mutation="node-first")
+    assert started(space, mutation="each-position")
+
+
+@pytest.mark.parametrize("value", ["edge", "", "Uniform", None, 3, ("uniform",)], ids=repr)
+def test_mutations_that_nobody_knows(value: Any) -> None:
+    with pytest.raises(
+        InvalidArgumentError, match="one of uniform, node-first, each-position; got"
+    ) as caught:
+        started(mutation=value)
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("mutation", KERNELS)
+def test_the_same_seed_gives_the_same_children(mutation: str) -> None:
+    assert born(mutation, n=200) == born(mutation, n=200)

@@ -1,11 +1,6 @@
-"""Conformance checks for spaces, benchmarks and strategies, yours as well as the shipped ones.
+"""Contracts of spaces, benchmarks and strategies, checked.
 
-Each function raises AssertionError with the rule that was broken. In a test of your own::
-
-    from nasbench_tab.testing import check_strategy
-
-    def test_my_strategy():
-        check_strategy("my_package.my_module:MyStrategy")
+Each function raises AssertionError with the rule that was broken.
 """
 
 from __future__ import annotations
@@ -24,6 +19,9 @@ from nasbench_tab.registry import load
 from nasbench_tab.search.run import run_search
 from nasbench_tab.search.specs import strategy_spec
 from nasbench_tab.spaces.base import Space
+from nasbench_tab.strategies.base import StrategySpec
+from nasbench_tab.testing.blind import sealed
+from nasbench_tab.testing.rules import require, require_raises
 
 __all__ = ["check_benchmark", "check_space", "check_strategy"]
 
@@ -35,54 +33,52 @@ def check_space(space: Space, *, n: int = 200, seed: int = 0) -> None:
         AssertionError: A rule is broken; the message names rule and cell.
     """
     cells = space.sample(np.random.default_rng(seed), n)
-    _require(len(cells) == n, f"sample(rng, {n}) gave {len(cells)} cells")
+    require(len(cells) == n, f"sample(rng, {n}) gave {len(cells)} cells")
     again = space.sample(np.random.default_rng(seed), n)
-    _require(cells == again, "the same generator must give the same samples")
+    require(cells == again, "the same generator must give the same samples")
     other = space.sample(np.random.default_rng(seed + 1), n)
-    _require(space.size == 1 or cells != other, "another generator must give other samples")
+    require(space.size == 1 or cells != other, "another generator must give other samples")
     for cell in cells:
         _check_cell(space, cell)
     for wrong in ((), (0,) * (len(space.choices) + 1), (-1,) * len(space.choices), None, 1.5, "x"):
-        _require_raises(InvalidArchitectureError, partial(space.check, wrong), f"check({wrong!r})")
+        require_raises(InvalidArchitectureError, partial(space.check, wrong), f"check({wrong!r})")
     for text in ("", "?", "|", "not an architecture"):
-        _require_raises(InvalidArchitectureError, partial(space.parse, text), f"parse({text!r})")
+        require_raises(InvalidArchitectureError, partial(space.parse, text), f"parse({text!r})")
     if space.size is not None:
         for index in (-1, 2**62):
-            _require_raises(
+            require_raises(
                 InvalidArchitectureError, partial(space.unindex, index), f"unindex({index})"
             )
 
 
 def _check_cell(space: Space, cell: Architecture) -> None:
-    _require(
+    require(
         type(cell) is tuple and all(type(op) is int for op in cell), f"{cell!r} is no tuple of ints"
     )
-    _require(
-        space.contains(cell) and space.check(cell) == cell, f"{cell} sampled but not contained"
-    )
-    _require(max(cell) <= 255, f"{cell} has a number above 255")
+    require(space.contains(cell) and space.check(cell) == cell, f"{cell} sampled but not contained")
+    require(max(cell) <= 255, f"{cell} has a number above 255")
     text = space.format(cell)
-    _require(space.parse(text) == cell, f"parse(format({cell})) is {space.parse(text)}")
+    require(space.parse(text) == cell, f"parse(format({cell})) is {space.parse(text)}")
     canonical = space.canonical(cell)
-    _require(space.canonical(canonical) == canonical, f"canonical is not idempotent on {cell}")
+    require(space.canonical(canonical) == canonical, f"canonical is not idempotent on {cell}")
     if space.size is not None:
         back = space.unindex(space.index(cell))
-        _require(space.canonical(back) == canonical, f"unindex(index({cell})) is another network")
+        require(space.canonical(back) == canonical, f"unindex(index({cell})) is another network")
     near = space.neighbors(cell)
-    _require(
+    require(
         len(set(near)) == len(near) and cell not in near, f"neighbors of {cell} repeat or hold it"
     )
-    _require(all(map(space.contains, near)), f"a neighbor of {cell} is outside the space")
+    require(all(map(space.contains, near)), f"a neighbor of {cell} is outside the space")
     for neighbor in near[:3]:
-        _require(
+        require(
             cell in space.neighbors(neighbor), f"{cell} is no neighbor of its neighbor {neighbor}"
         )
     draws = [(i + 0.5) / len(near) for i in range(len(near))]
     mutants = {space.mutate(cell, draw) for draw in (0.0, *draws, np.nextafter(1.0, 0.0).item())}
-    _require(mutants == set(near), f"mutate({cell}, draw) must reach each neighbor equally often")
+    require(mutants == set(near), f"mutate({cell}, draw) must reach each neighbor equally often")
     graph = space.graph(cell)
-    _require(graph.labels[0] == "input" and graph.labels[-1] == "output", f"graph of {cell}: ends")
-    _require(
+    require(graph.labels[0] == "input" and graph.labels[-1] == "output", f"graph of {cell}: ends")
+    require(
         all(0 <= a < b < len(graph.labels) for a, b in graph.edges),
         f"graph of {cell} is not ordered",
     )
@@ -95,66 +91,66 @@ def check_benchmark(bench: Benchmark, *, n: int = 100, seed: int = 0) -> None:
         AssertionError: A rule is broken; the message names it.
     """
     space, metric = bench.space, bench.objective
-    _require(metric.split == "valid", "the objective must be measured on the validation split")
-    _require(bench.metrics[metric.name] == metric, "the objective must be one of the metrics")
-    _require(list(bench.epochs) == sorted(set(bench.epochs)), "epochs must ascend")
-    _require(bench.fingerprint.startswith("sha256:"), "the fingerprint must be a SHA-256")
+    require(metric.split == "valid", "the objective must be measured on the validation split")
+    require(bench.metrics[metric.name] == metric, "the objective must be one of the metrics")
+    require(list(bench.epochs) == sorted(set(bench.epochs)), "epochs must ascend")
+    require(bench.fingerprint.startswith("sha256:"), "the fingerprint must be a SHA-256")
     measured = bench.measured()
     rows = np.random.default_rng(seed).integers(0, len(measured), n)
     cells = [tuple(cell) for cell in measured[rows].tolist()]
     values = bench.query(cells)
-    _require(values.dtype == np.float64 and values.shape == (n,), "many cells give a float64 array")
-    _require(bool(np.isfinite(values).all()), "a measured cell must have a value")
-    _require(
+    require(values.dtype == np.float64 and values.shape == (n,), "many cells give a float64 array")
+    require(bool(np.isfinite(values).all()), "a measured cell must have a value")
+    require(
         bool(((values >= metric.lower) & (values <= metric.upper)).all()),
         "values leave their bounds",
     )
-    _require(
+    require(
         np.array_equal(values, bench.query(measured[rows])), "cells as an array give other values"
     )
-    _require(np.array_equal(values, bench.query(cells)), "the same question gives another answer")
+    require(np.array_equal(values, bench.query(cells)), "the same question gives another answer")
     for cell, value in zip(cells, values.tolist(), strict=True):
         _check_answers(bench, cell, value)
     if not bench.stateful:  # which would train them all
         every = bench.query(measured)
         best = every.max() if metric.direction == "max" else every.min()
-        _require(
+        require(
             metric.score(best) >= max(map(metric.score, values.tolist())),
             "a cell beats the optimum",
         )
     cell = cells[0]
     nowhere = bench.epochs[-1] + 1
-    _require_raises(
+    require_raises(
         MissingValueError, lambda: bench.query(cell, epoch=nowhere), "an epoch beyond all"
     )
-    _require_raises(
+    require_raises(
         MissingValueError, lambda: bench.query(cell, seed=2**40), "a seed that is not there"
     )
-    _require_raises(
+    require_raises(
         UnknownNameError, lambda: bench.query(cell, "no such metric"), "an unknown metric"
     )
     wrong = (255,) * (len(space.choices) + 1)
-    _require_raises(InvalidArchitectureError, lambda: bench.query(wrong), "a malformed cell")
+    require_raises(InvalidArchitectureError, lambda: bench.query(wrong), "a malformed cell")
 
 
 def _check_answers(bench: Benchmark, cell: Architecture, value: float) -> None:
     scalar = bench.query(cell)
-    _require(
+    require(
         type(scalar) is float and scalar == value, f"{cell}: one cell must give a float, the same"
     )
-    _require(
+    require(
         bench.query(bench.space.format(cell)) == value, f"{cell}: its string gives another value"
     )
     if bench.space.size is not None:
         index = bench.space.index(cell)
-        _require(bench.query(np.int64(index)) == value, f"{cell}: its index gives another value")
+        require(bench.query(np.int64(index)) == value, f"{cell}: its index gives another value")
     answer = bench.lookup(cell)
-    _require(answer.value == value, f"{cell}: lookup and query disagree")
-    _require(not bench.has_seconds or answer.seconds > 0, f"{cell}: training takes no time")
+    require(answer.value == value, f"{cell}: lookup and query disagree")
+    require(not bench.has_seconds or answer.seconds > 0, f"{cell}: training takes no time")
     seeds = bench.seeds(cell)
-    _require(bool(seeds) and answer.n_seeds == len(seeds), f"{cell}: seeds and n_seeds disagree")
+    require(bool(seeds) and answer.n_seeds == len(seeds), f"{cell}: seeds and n_seeds disagree")
     single = [bench.query(cell, seed=seed) for seed in seeds]
-    _require(bool(np.isclose(np.mean(single), value)), f"{cell}: not the mean over its seeds")
+    require(bool(np.isclose(np.mean(single), value)), f"{cell}: not the mean over its seeds")
 
 
 def check_strategy(
@@ -166,6 +162,9 @@ def check_strategy(
 ) -> None:
     """Check the contract of a search strategy.
 
+    While it is at work, it cannot load a benchmark or open a table: a strategy that tries has
+    StrategyError raised in it.
+
     Args:
         strategy: A name, ``package.module:Name``, a class or a plain function.
         benchmark: Where to try it.
@@ -175,50 +174,50 @@ def check_strategy(
 
     Raises:
         AssertionError: A rule is broken; the message names it.
+        StrategyError: It tried to load a benchmark, or it breaks the contract so that no search can
+            go on.
     """
     bench = load(benchmark) if isinstance(benchmark, str) else benchmark
-    label = strategy_spec(strategy).label
+    attempts: list[str] = []
+    spec = sealed(strategy_spec(strategy), attempts)
+    label = spec.label
     protocol = Protocol(evaluations=evaluations)
     states = _global_randomness()
-    run = run_search(strategy, bench, protocol, seed=1)
-    _require(
+    run = run_search(spec, bench, protocol, seed=1)
+    require(
         states == _global_randomness(),
         f"{label} must draw from its own generator, not from a global one",
     )
-    _require(len(run.values) == evaluations or run.stop == "exhausted", f"{label} ended early")
-    _require(
-        _same(run, run_search(strategy, bench, protocol, seed=1)), f"{label}: same seed, other run"
-    )
+    require(len(run.values) == evaluations or run.stop == "exhausted", f"{label} ended early")
+    require(_same(run, run_search(spec, bench, protocol, seed=1)), f"{label}: same seed, other run")
     if deterministic_order:
-        other = run_search(strategy, bench, protocol, seed=2)
+        other = run_search(spec, bench, protocol, seed=2)
         same_cells = np.array_equal(run.architectures, other.architectures)
-        _require(not same_cells, f"{label}: the seed must matter")
-    one = run_search(strategy, bench, Protocol(evaluations=1), seed=1)
-    _require(len(one.values) == 1, f"{label} must work with a budget of one evaluation")
-    many = run_search(strategy, bench, protocol._replace(workers=7), seed=1)
-    _require(len(many.values) == len(run.values), f"{label} must work with several workers")
+        require(not same_cells, f"{label}: the seed must matter")
+    one = run_search(spec, bench, Protocol(evaluations=1), seed=1)
+    require(len(one.values) == 1, f"{label} must work with a budget of one evaluation")
+    many = run_search(spec, bench, protocol._replace(workers=7), seed=1)
+    require(len(many.values) == len(run.values), f"{label} must work with several workers")
     limited = protocol._replace(limits=_median_limit(bench), repeats="reuse")
-    some = run_search(strategy, bench, limited, seed=1)
-    _require(
+    some = run_search(spec, bench, limited, seed=1)
+    require(
         len(some.values) > 0, f"{label} must go on when told that a cell is infeasible or a repeat"
     )
-    _check_calls(strategy, bench)
+    _check_calls(spec, bench)
+    require(not attempts, f"{label} tried to load a benchmark ({', '.join(attempts)})")
 
 
-def _check_calls(strategy: str | Callable[..., Any], bench: Benchmark) -> None:
+def _check_calls(spec: StrategySpec, bench: Benchmark) -> None:
     """Drive the strategy by hand, with answers out of order, and look at each proposal."""
-    spec = strategy_spec(strategy)
     problem = Problem(bench.space, bench.objective, bench.epochs)
     at_work = spec.start(problem, np.random.default_rng(0))
     pending: list[Observation] = []
     for _ in range(20):
         proposals: Sequence[Any] = at_work.ask(5)
-        _require(len(proposals) <= 5, f"{spec.label}: ask(5) gave {len(proposals)} proposals")
+        require(len(proposals) <= 5, f"{spec.label}: ask(5) gave {len(proposals)} proposals")
         for cell, epoch in proposals:
-            _require(
-                bench.space.contains(cell), f"{spec.label} proposed {cell!r}, not in the space"
-            )
-            _require(
+            require(bench.space.contains(cell), f"{spec.label} proposed {cell!r}, not in the space")
+            require(
                 epoch is None or epoch in bench.epochs, f"{spec.label} proposed epoch {epoch!r}"
             )
             answer = bench.lookup(cell, epoch=epoch)
@@ -248,20 +247,3 @@ def _same(a: Run, b: Run) -> bool:
         np.array_equal(getattr(a, name), getattr(b, name), equal_nan=name in ("values", "seconds"))
         for name in ("architectures", "epochs", "seeds", "values", "seconds")
     )
-
-
-def _require(condition: bool, rule: str) -> None:
-    if not condition:
-        raise AssertionError(rule)
-
-
-def _require_raises(expected: type[Exception], call: Callable[[], object], what: str) -> None:
-    try:
-        result = call()
-    except expected:
-        return
-    except Exception as err:
-        raise AssertionError(
-            f"{what} raised {type(err).__name__}, not {expected.__name__}"
-        ) from err
-    raise AssertionError(f"{what} gave {result!r} instead of {expected.__name__}")
