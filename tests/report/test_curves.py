@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load
-from nasbench_tab.report.curves import POINTS, evaluations_panel, seconds_panel
+from nasbench_tab.report.curves import POINTS, SIMULATED, evaluations_panel, seconds_panel
 from nasbench_tab.report.summary import Searched, Summary, summarise
 from nasbench_tab.search.exact import random_search_curve
 
@@ -98,7 +98,8 @@ def test_a_budget_in_seconds_ends_a_curve_at_the_first_spent_budget(compared: Co
     for curve, searched in zip(panel.curves, summary.searched, strict=True):
         assert searched.trials.lengths.min() < searched.trials.lengths.max()
         assert curve.x[-1] == searched.trials.lengths.min()
-    assert panel.exact is None
+    assert panel.exact is not None
+    assert panel.exact.label == SIMULATED
     assert "budget in seconds" in panel.no_exact
 
 

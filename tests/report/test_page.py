@@ -178,7 +178,8 @@ def test_notes_about_runs_that_ended_otherwise(compared: Compared) -> None:
 def test_budgets_in_seconds_and_workers(compared: Compared) -> None:
     text = page(compared(evaluations=None, seconds=9000.0, workers=3, seeds=2)).text
     assert "after 9,000 simulated seconds (2.5 hours)" in text
-    assert "No line for the exact expectation of random search" in text
+    assert "Random search is drawn as the mean of 500 simulated runs" in text
+    assert "evaluations are ended by a budget in seconds" in text
     assert "each query gives the training with this seed" in text
 
 

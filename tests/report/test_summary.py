@@ -26,8 +26,16 @@ def rows(results: Results, benchmark: str, strategy: str) -> pd.DataFrame:
 
 
 def percentile(data: np.ndarray) -> tuple[float, float]:
+    # Hesterberg's expanded percentiles: Student's t for the normal quantile, n - 1 for n.
+    n = len(data)
+    level = 2 * stats.norm.cdf(stats.t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1))) - 1
     found = stats.bootstrap(
-        (data,), np.mean, n_resamples=9999, method="percentile", rng=np.random.default_rng(1)
+        (data,),
+        np.mean,
+        n_resamples=9999,
+        method="percentile",
+        confidence_level=float(level),
+        rng=np.random.default_rng(1),
     ).confidence_interval
     return float(found.low), float(found.high)
 
