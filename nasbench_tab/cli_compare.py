@@ -251,6 +251,7 @@ def sensitivity(
 ) -> None:
     """Run one strategy under every published protocol that applies: how far does the answer move?"""
     from nasbench_tab import registry
+    from nasbench_tab.report.words import regret_unit
     from nasbench_tab.search.presets import preset_named
     from nasbench_tab.search.sensitivity import sensitivity as run_sensitivity
 
@@ -288,7 +289,8 @@ def sensitivity(
     means = [float(one.value.estimate) for one in answers if one.runs]
     _out.print(
         f"{runs} runs each. The same strategy, {len(means)} protocols: the answer moves by "
-        f"{max(means) - min(means):.3g} {objective.unit}.",
+        f"{max(means) - min(means):.3g} {regret_unit(objective)}".rstrip()
+        + ".",
         markup=False,
     )
     for one in answers:

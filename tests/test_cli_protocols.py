@@ -245,7 +245,7 @@ def test_sensitivity_prints_what_it_found(command: Command) -> None:
     assert shown in lines["naszilla*"]
     assert lines["nb201-2020*"].split()[1:] == ["-"] * 4
     moved = abs(float(naszilla.value.estimate - default.value.estimate))
-    assert f"2 protocols: the answer moves by {moved:.3g} %." in text
+    assert f"2 protocols: the answer moves by {moved:.3g} percentage points." in text
     for one in (naszilla, nothing):
         said = "; ".join(one.changes).rstrip(".")
         assert f"* {one.preset}: {said}.\n" in text

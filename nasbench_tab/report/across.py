@@ -169,7 +169,7 @@ def _anytime(summary: Summary, k: int, counts: NDArray[np.int64]) -> _Floats:
 
 def _profile_panel(labels: list[str], final: _Floats, weights: _Floats) -> Panel:
     """Return the share of runs with at most so much normalised regret."""
-    grid = np.linspace(0.0, float(np.quantile(final, 0.99)), POINTS)
+    grid = np.linspace(min(0.0, float(final.min())), float(np.quantile(final, 0.99)), POINTS)
     curves = []
     for k, label in enumerate(labels):
         found = performance_profile(final[:, :, k], grid, weights)

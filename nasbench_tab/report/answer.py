@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from nasbench_tab.records import Protocol
 from nasbench_tab.report.belief import Belief, Gap
 from nasbench_tab.report.boxes import Box
@@ -22,8 +24,14 @@ from nasbench_tab.stats.bootstrap import FEW_RUNS, MIN_RUNS
 __all__ = ["answer_table", "doubts"]
 
 
+_NAMED = 4  # with more benchmarks a sentence gives the least and the most only
+
+
 def answer_table(summaries: Sequence[Summary], beliefs: Sequence[Belief]) -> Table:
-    """Return one row a benchmark: the leader, how far ahead it is, whether that is real and matters."""
+    """Return one row a benchmark: the leader, how far ahead it is, whether that is real and matters.
+
+    Questions that no benchmark answers are left out.
+    """
     titles = [
         "lowest mean regret",
         "less than random search by",
@@ -32,7 +40,12 @@ def answer_table(summaries: Sequence[Summary], beliefs: Sequence[Belief]) -> Tab
         "does it matter?",
         "with the table’s own noise",
     ]
-    return Table(titles, [_row(s, b) for s, b in zip(summaries, beliefs, strict=True)])
+    rows = [_row(s, b) for s, b in zip(summaries, beliefs, strict=True)]
+    kept = [i for i in range(len(titles)) if any(row.cells[i].text != NOTHING for row in rows)]
+    return Table(
+        [titles[i] for i in kept],
+        [row._replace(cells=[row.cells[i] for i in kept]) for row in rows],
+    )
 
 
 def _row(summary: Summary, belief: Belief) -> Row:
@@ -48,11 +61,8 @@ def _row(summary: Summary, belief: Belief) -> Row:
     cells.append(_gap(next_one, places, named=True))
     cells.append(_real(next_one))
     cells.append(_matters(next_one, places))
-    noisy = None if next_one is None else next_one.noisy
-    text = NOTHING if noisy is None else estimate(of_interval(noisy.difference, noisy.n), places)
-    if noisy is not None and noisy.difference.low <= 0 <= noisy.difference.high:
-        text += ": other trainings could turn it"
-    return Row(summary.name, [Cell(text) for text in (*cells, text)])
+    cells.append(_noisy(next_one, places))
+    return Row(summary.name, [Cell(text) for text in cells])
 
 
 def _gap(gap: Gap | None, places: int, *, named: bool) -> str:
@@ -79,6 +89,14 @@ def _matters(gap: Gap | None, places: int) -> str:
     }[gap.verdict.matters]
 
 
+def _noisy(gap: Gap | None, places: int) -> str:
+    if gap is None or gap.noisy is None or not np.isfinite(gap.noisy.difference.low):
+        return NOTHING
+    found = gap.noisy.difference
+    text = estimate(of_interval(found, gap.noisy.n), places)
+    return f"{text}: other trainings could turn it" if found.low <= 0 <= found.high else text
+
+
 def doubts(
     results: Results,
     summaries: Sequence[Summary],
@@ -96,8 +114,8 @@ def doubts(
         kinds: How each benchmark's training times were made.
     """
     found = [
-        ("runs", _runs(results.manifest["experiment"]["runs"])),
-        ("resolution", _resolution(summaries, beliefs)),
+        ("runs", _runs(results.manifest["experiment"]["runs"], results.protocol)),
+        ("resolution", _resolution(summaries, beliefs, results.protocol)),
         ("luck of the winners", _luck(summaries, beliefs)),
         ("protocol", _protocol(results.manifest["experiment"].get("preset"), results.protocol)),
         ("time", "training times are synthetic" if "synthetic" in kinds else ""),
@@ -106,38 +124,59 @@ def doubts(
     return [(topic, text) for topic, text in found if text]
 
 
-def _runs(runs: int) -> str:
+def _runs(runs: int, protocol: Protocol) -> str:
     if runs < MIN_RUNS:
         return f"{runs} of each strategy: too few for any interval"
     if runs < FEW_RUNS:
         return f"{runs} of each strategy: intervals are rough"
-    return f"{runs:,} of each strategy, with paired noise"
+    return f"{runs:,} of each strategy" + ", with paired noise" * (protocol.seeds == "random")
 
 
-def _resolution(summaries: Sequence[Summary], beliefs: Sequence[Belief]) -> str:
+def _resolution(summaries: Sequence[Summary], beliefs: Sequence[Belief], protocol: Protocol) -> str:
+    if all(belief.noise is None for belief in beliefs):
+        return "not known: the tables that were searched are not at hand"
     known = [
-        f"{number(b.noise.rope, decimals(s))} on {s.name}"
+        (b.noise.rope, f"{number(b.noise.rope, decimals(s))} on {s.name}")
         for s, b in zip(summaries, beliefs, strict=True)
-        if b.noise is not None and b.noise.rope == b.noise.rope
+        if b.noise is not None and np.isfinite(b.noise.rope)
     ]
     if not known:
-        return "not known: the tables hold one training a cell"
+        return "not known: the tables hold one value of each cell in which a search ended"
+    what = "one training" if protocol.final == "seen" else "a mean over its trainings"
     return (
-        f"trained again, an entry of the table moves by about {listing(known)} (standard error of a mean "
-        "over its trainings); smaller differences do not matter"
+        f"trained again, an entry of the table moves by about {_listed(known)} (standard error of {what}); "
+        "smaller differences do not matter"
     )
 
 
 def _luck(summaries: Sequence[Summary], beliefs: Sequence[Belief]) -> str:
+    found = [
+        (summary, one)
+        for summary, belief in zip(summaries, beliefs, strict=True)
+        for one in belief.optimism
+        if one.strategy == summary.leader
+    ]
     parts = []
-    for summary, belief in zip(summaries, beliefs, strict=True):
-        found = next((o for o in belief.optimism if o.strategy == summary.leader and o.n), None)
-        if found is not None:
-            shown = estimate(of_interval(found.observed, found.n), decimals(summary))
-            parts.append(f"{shown} on {summary.name}")
-    if not parts:
-        return ""
-    return f"the leader’s winner looked better to the search than in trainings it did not see by {listing(parts)}"
+    for summary, one in found:
+        runs = one.n + one.left_out + one.without
+        shown = estimate(of_interval(one.observed, one.n), decimals(summary))
+        behind = f" ({one.n:,} of {runs:,} runs)" if one.n < runs else ""
+        if one.n:
+            parts.append((float(one.observed.estimate), f"{shown} on {summary.name}{behind}"))
+    if parts:
+        return (
+            "the leader’s winner looked better to the search than in trainings it did not see by "
+            f"{_listed(parts)}"
+        )
+    reason = next((one.reason for _, one in found), "")
+    return f"not known: {reason.partition('. ')[0]}" if reason else ""
+
+
+def _listed(parts: list[tuple[float, str]]) -> str:
+    """Return what is said of each benchmark; of many the least and the most only."""
+    if len(parts) <= _NAMED:
+        return listing([text for _, text in parts])
+    return f"{min(parts)[1]} (the least) to {max(parts)[1]} (the most of {len(parts)})"
 
 
 def _protocol(preset: dict[str, object] | None, protocol: Protocol) -> str:
@@ -160,4 +199,4 @@ def _boxes(boxes: Sequence[Box]) -> str:
     passed = sum(box.verdict == "pass" for box in boxes)
     failed = [box.key for box in boxes if box.verdict == "fail"]
     text = f"{passed} of {len(boxes)} boxes of Lindauer and Hutter’s pass"
-    return f"{text}; {listing(failed)} fail" if failed else text
+    return f"{text}; {listing(failed)} fail{'s' * (len(failed) == 1)}" if failed else text

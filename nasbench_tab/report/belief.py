@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.benchmarks.table import TableBenchmark
+from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArgumentError
+from nasbench_tab.records import Protocol
 from nasbench_tab.report.summary import BOOTSTRAP_SEED, Searched, Summary, weights
 from nasbench_tab.search.atoms import seed_table
+from nasbench_tab.search.final import reported
 from nasbench_tab.search.optimism import Optimism, optimism
 from nasbench_tab.search.results import Results
 from nasbench_tab.stats.verdict import (
@@ -48,8 +50,8 @@ class Belief(NamedTuple):
     Attributes:
         random: The leader against random search; None where that took no part or leads itself.
         runner_up: The leader against the next one; None where there is none.
-        noise: Noise between training seeds, of the cells in which the strategies ended; None where
-            the table is not at hand.
+        noise: Noise between training seeds, of the cells in which the strategies ended and of the
+            training that is reported; None where the table is not at hand.
         optimism: The winner's curse of each strategy; empty where the table is not at hand.
     """
 
@@ -61,10 +63,14 @@ class Belief(NamedTuple):
 
 def believe(results: Results, summary: Summary) -> Belief:
     """Return what can be believed of one benchmark's part of a comparison."""
-    bench = summary.background.bench
-    ends = None if bench is None else _Ends(bench, summary)
+    bench, protocol = summary.background.bench, results.protocol
+    # The search may have been on another training of the table than the one that is reported.
+    own = protocol._replace(report=())
+    ends = None if bench is None else _Ends(reported(bench, own)[0].bench, summary)
     noise = None if ends is None else seed_noise(ends.trainings)
-    if ends is not None and not _reports_means(results):
+    if noise is not None and protocol.final == "seen":  # one training is reported, no mean
+        noise = noise._replace(rope=float(noise.sd.estimate))
+    if not _reports_means(protocol):
         ends = None
     by_label = {searched.label: searched for searched in summary.searched}
 
@@ -86,21 +92,16 @@ def believe(results: Results, summary: Summary) -> Belief:
     )
 
 
-def _reports_means(results: Results) -> bool:
+def _reports_means(protocol: Protocol) -> bool:
     """Return whether a run's value is the mean over the trainings of one cell."""
-    protocol = results.protocol
-    return (
-        (protocol.final, protocol.final_epoch) == ("mean", "last")
-        and protocol.final_training is None
-        and protocol.training is None
-        and protocol.overshoot != "interpolate"
-    )
+    rule = (protocol.final, protocol.final_epoch)
+    return rule == ("mean", "last") and protocol.overshoot != "interpolate"
 
 
 class _Ends:
     """The cells in which any run ended, and all their trainings."""
 
-    def __init__(self, bench: TableBenchmark, summary: Summary) -> None:
+    def __init__(self, bench: Benchmark, summary: Summary) -> None:
         known = [s.trials.architectures[s.last[s.known]] for s in summary.searched]
         cells = np.concatenate(known) if known else np.empty((0, 0), np.uint8)
         unique, numbers = np.unique(cells, axis=0, return_inverse=True)

@@ -230,7 +230,13 @@ def _encoded(channel: Any, axis: _Axis) -> Any:
     scale = alt.Scale(
         type="log" if axis.log else "linear", domain=[axis.low, axis.high], nice=False, zero=False
     )
-    ticks = alt.Axis(values=axis.ticks, format=",~g", labelOverlap=False, labelFlush=False)
+    # As an expression: a format by itself is cut to the precision that the axis takes for enough.
+    ticks = alt.Axis(
+        values=axis.ticks,
+        labelExpr="format(datum.value, ',~g')",
+        labelOverlap=False,
+        labelFlush=False,
+    )
     return channel.scale(scale).axis(ticks).title(axis.title)
 
 
@@ -302,7 +308,7 @@ def groups_svg(found: CriticalDifference, labels: list[str], style: dict[str, St
     Each strategy stands at its mean rank; a bar below joins those that are not told apart, with a dot
     at each of its members (Demsar, JMLR 2006, with the groups of Wilcoxon's tests).
     """
-    x = _Axis("Mean rank (1 = best)", False, 1.0, float(len(labels)), [])
+    x = _Axis("Mean rank of the mean over runs (1 = best)", False, 1.0, float(len(labels)), [])
     x = x._replace(ticks=[float(i + 1) for i in range(len(labels))])
     y = _Axis("", False, -1.0 - len(found.groups), 1.0, [])
     horizontal = _encoded(alt.X("x:Q"), x)

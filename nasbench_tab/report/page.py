@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 import nasbench_tab
 from nasbench_tab.atomic import replacing, write_text
+from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.records import Architecture, Protocol
 from nasbench_tab.registry import load_space
@@ -43,10 +44,12 @@ from nasbench_tab.report.tables import (
     cost_table,
     ledger_notes,
     ledger_table,
+    optimism_note,
     optimism_table,
     outcome_table,
 )
 from nasbench_tab.report.together import together_section
+from nasbench_tab.search.final import reported
 from nasbench_tab.search.ledger import Account, ledger
 from nasbench_tab.search.results import Results, load_results
 from nasbench_tab.spaces.drawing import draw
@@ -69,6 +72,7 @@ class _Section(NamedTuple):
     outcomes: Table
     speed: Table
     optimism: Table
+    optimism_note: str
     costs: Table
     ledger: Table
     ledger_notes: list[str]
@@ -149,7 +153,7 @@ def _section(
                 f"Mean regret against {panel.axis} on {summary.name}; figures in the table below"
             )
             charts.append(Markup(inline(svg, escape(label))))  # noqa: S704 - made by vl-convert
-    cells = _cells(summary)
+    cells = _cells(summary, results.protocol)
     figures |= {f"{stem}-cell-{i}": cell["figure"] for i, cell in enumerate(cells, start=1)}
     about = summary.about
     value, places = f"{words.metric_name(summary.metric.name)}", words.decimals(summary)
@@ -172,6 +176,7 @@ def _section(
         outcomes=outcome_table(summary, evaluations),
         speed=speed_table(summary, results.protocol),
         optimism=optimism_table(summary, belief.optimism),
+        optimism_note=optimism_note(belief.optimism),
         costs=cost_table(summary),
         ledger=ledger_table(accounts),
         ledger_notes=ledger_notes(accounts),
@@ -223,6 +228,13 @@ def _notes(
         for panel in (evaluations, seconds)
         if panel is not None and (missing := _without_curve(summary, panel))
     ]
+    full = summary.about["epochs"][-1]
+    partial = [s.label for s in summary.searched if (s.trials.epochs < full).any()]
+    if partial:
+        notes.append(
+            f"Evaluations of {words.listing(partial)} after fewer than {full} epochs count as one each, like "
+            "full trainings."
+        )
     if protocol.incumbent == "full-training":
         notes.append("Only full trainings can become incumbent.")
     return notes
@@ -233,7 +245,7 @@ def _without_curve(summary: Summary, panel: Panel) -> list[str]:
     return [outcome.strategy for outcome in summary.outcomes if outcome.strategy not in drawn]
 
 
-def _cells(summary: Summary) -> list[dict[str, Any]]:
+def _cells(summary: Summary, protocol: Protocol) -> list[dict[str, Any]]:
     """Return the drawn cells: the table's best, then each strategy's most frequent, each once."""
     about = summary.about
     try:
@@ -248,7 +260,7 @@ def _cells(summary: Summary) -> list[dict[str, Any]]:
         lines.setdefault(winner.architecture, []).append(
             f"{winner.strategy}: {winner.times:,} of {winner.n:,} runs"
         )
-    ranks = _Ranks(summary)
+    ranks = _Ranks(summary, protocol)
     places = words.decimals(summary)
     unit = "" if summary.metric.unit == "fraction" else f" {summary.metric.unit}".rstrip()
     figures = {cell: draw(space.graph(cell)) for cell in lines}
@@ -267,8 +279,10 @@ def _cells(summary: Summary) -> list[dict[str, Any]]:
 class _Ranks:
     """Places of values among all architectures of the table, where it is at hand."""
 
-    def __init__(self, summary: Summary) -> None:
-        bench = summary.background.bench
+    def __init__(self, summary: Summary, protocol: Protocol) -> None:
+        bench: Benchmark | None = summary.background.bench
+        if bench is not None:  # final values may be of another training than the search's
+            bench = reported(bench, protocol._replace(report=()))[0].bench
         self._sign = 1.0 if summary.metric.direction == "max" else -1.0
         self._scores = (
             None if bench is None else self._sign * np.asarray(bench.query(bench.measured()))
@@ -281,13 +295,15 @@ class _Ranks:
         return f", rank {rank:,} of {len(self._scores):,}"
 
 
-def _share(summary: Summary) -> str:
+def _shares(summaries: list[Summary]) -> str:
     """Return in words how much of a reported value is the training that a search may have seen."""
-    least, most = summary.about["trainings_per_architecture"]
-    count = f"{least}" if least == most else f"{least} to {most}"
-    if most == 1:
-        return f"all of it on {summary.name}, which holds one value for each architecture"
-    return f"one of {count} trainings on {summary.name}"
+    named: dict[str, list[str]] = {}
+    for summary in summaries:
+        least, most = summary.about["trainings_per_architecture"]
+        count = f"{least}" if least == most else f"{least} to {most}"
+        share = "all of it, the one value of a cell," if most == 1 else f"one of {count} trainings"
+        named.setdefault(share, []).append(summary.name)
+    return "; ".join(f"{share} on {words.listing(names)}" for share, names in named.items())
 
 
 def _context(
@@ -316,9 +332,8 @@ def _context(
         "warning": words.warning(runs),
         "sections": sections,
         "swatches": {label: Markup(swatch(look)) for label, look in style.items()},  # noqa: S704
-        "seeds": results.protocol.seeds,
-        "shares": "; ".join(_share(summary) for summary in summaries),
-        "protocol_incumbent": results.protocol.incumbent,
+        "shares": _shares(summaries),
+        "switches": results.protocol,
         "protocol": provenance.protocol_rows(results.protocol),
         "strategies": [_strategy(results.strategy(label)) for label in results.strategies],
         "sources": [provenance.source(summary) for summary in summaries],

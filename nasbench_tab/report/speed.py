@@ -9,7 +9,7 @@ from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Protocol
 from nasbench_tab.report.summary import Searched, Summary, interval, weights
 from nasbench_tab.report.tables import Cell, Row, Table, of_interval
-from nasbench_tab.report.words import NOTHING, decimals, estimate, number
+from nasbench_tab.report.words import decimals, estimate, number
 from nasbench_tab.search.exact import random_search_curve
 from nasbench_tab.stats.anytime import at_evaluations
 from nasbench_tab.stats.bootstrap import Interval
@@ -64,9 +64,8 @@ def _cells(
     target: float,
 ) -> list[str]:
     known, n = searched.known, int(searched.known.sum())
-    value = interval(searched.value[known])
-    if value is None:
-        return [NOTHING] * 4
+    final = searched.value[known]
+    value = interval(final) or Interval(final.mean(), np.asarray(np.nan), np.asarray(np.nan))
     spent = searched.trials.lengths[known]
     curve = Interval(*(np.atleast_1d(part) for part in value))
     used = np.array([max(1, round(float(spent.mean())))])
@@ -98,8 +97,8 @@ def _at_least(found: Interval, n: int, bound: bool, places: int) -> str:
     if bound and not np.isfinite(found.estimate):
         return "never reached"
     if bound:
-        return f"≥ {number(float(found.estimate), places)}"
-    if not np.isfinite(found.high):
+        return f"≥\u00a0{number(float(found.estimate), places)}"
+    if found.high == np.inf:
         low = number(float(found.low), places)
         return f"{number(float(found.estimate), places)} [{low},\u00a0∞)"
     return estimate(of_interval(found, n), places)

@@ -15,6 +15,8 @@ from nasbench_tab.report.words import (
     estimate,
     metric_name,
     number,
+    places_of,
+    time_unit,
 )
 from nasbench_tab.search.ledger import Account, Amount
 from nasbench_tab.search.optimism import Optimism
@@ -29,6 +31,7 @@ __all__ = [
     "ledger_notes",
     "ledger_table",
     "of_interval",
+    "optimism_note",
     "optimism_table",
     "outcome_table",
 ]
@@ -116,7 +119,13 @@ def of_interval(found: Interval, n: int) -> Estimate:
 
 
 def optimism_table(summary: Summary, found: Sequence[Optimism]) -> Table:
-    """Return how much better each strategy's winners looked than trainings that it did not see."""
+    """Return how much better each strategy's winners looked than trainings that it did not see.
+
+    No rows where nothing is known of any strategy, for one and the same reason:
+    :func:`optimism_note` gives that.
+    """
+    if optimism_note(found):
+        return Table([], [])
     titles = ["what the search saw", "what is reported", "runs", "left out"]
     places, rows = decimals(summary), []
     for one in found:
@@ -127,6 +136,12 @@ def optimism_table(summary: Summary, found: Sequence[Optimism]) -> Table:
             cells = [*shown, f"{one.n:,}", f"{one.left_out + one.without:,}"]
         rows.append(Row(one.strategy, [Cell(text) for text in cells]))
     return Table(titles, rows)
+
+
+def optimism_note(found: Sequence[Optimism]) -> str:
+    """Return why nothing is known of any strategy's luck, where the reason is the same for all."""
+    reasons = {one.reason for one in found}
+    return reasons.pop() if len(reasons) == 1 else ""
 
 
 def ledger_table(accounts: Sequence[Account]) -> Table:
@@ -164,17 +179,15 @@ def ledger_notes(accounts: Sequence[Account]) -> list[str]:
 
 
 def _amount(amount: Amount) -> str:
-    """Return a time with its interval in one unit."""
+    """Return a time with its interval in one unit, and as many decimals as the interval deserves."""
     if not amount.recorded:
         return "not recorded"
-    text = duration(amount.mean)
-    least = "≥ " if amount.at_least else ""
-    if amount.low != amount.low:
-        return f"{least}{text}"
-    value, _, unit = text.rpartition(" ")
-    ratio = float(value.replace(",", "")) / amount.mean if amount.mean else 1.0
-    low, high = (number(end * ratio, 1) for end in (amount.low, amount.high))
-    return f"{least}{value} [{low},\u00a0{high}] {unit}"
+    size, unit = time_unit(amount.mean)
+    mean, low, high = (seconds / size for seconds in (amount.mean, amount.low, amount.high))
+    places = min(3, max(1, places_of((high - low) / 2))) if high > low else 1
+    text = estimate(Estimate(mean, low, high, amount.n), places)
+    least = "≥\u00a0" if amount.at_least else ""
+    return f"{least}{text}\u00a0{unit}"
 
 
 def across_table(found: Across) -> Table:
@@ -215,10 +228,9 @@ def _outcome_row(summary: Summary, outcome: Outcome, tests: list[str]) -> Row:
         Cell("lowest" if lowest else estimate(outcome.behind, places)),
         Cell(_percent(outcome.improvement), best),
     ]
-    cells += [
-        Cell(estimate(outcome.tests[test], places), summary.best.get(test) == outcome.strategy)
-        for test in tests
-    ]
+    for test in tests:
+        text = estimate(outcome.tests[test], decimals(summary, test))
+        cells.append(Cell(text, summary.best.get(test) == outcome.strategy))
     return Row(outcome.strategy, cells)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -70,9 +71,10 @@ def _tests(found: Across, labels: list[str], spaces: set[str]) -> list[str]:
     texts = [independent]
     if found.friedman is not None:
         test = found.friedman
+        f = number(test.f, 2) if isfinite(test.f) else "∞, all benchmarks rank the strategies alike"
         texts.append(
             f"Friedman’s test with Iman and Davenport’s correction over {test.n} benchmarks: "
-            f"F = {number(test.f, 2)}, p = {_p(test.p)}."
+            f"F = {f}, p = {_p(test.p)}."
         )
     if found.wilcoxon is not None:
         pairs = found.wilcoxon

@@ -21,8 +21,10 @@ __all__ = [
     "listing",
     "metric_name",
     "number",
+    "places_of",
     "reachable",
     "regret_unit",
+    "time_unit",
     "warning",
 ]
 
@@ -92,29 +94,50 @@ def estimate(found: Estimate, places: int) -> str:
     return f"{value} [{number(found.low, places)},\u00a0{number(found.high, places)}]"
 
 
-def decimals(summary: Summary) -> int:
-    """Return how many decimals make sense: two significant digits of an interval's half-width."""
-    widths = [
-        (o.regret.high - o.regret.low) / 2 if o.regret.has_interval else o.sd / math.sqrt(o.n)
-        for o in summary.outcomes
-        if o.n > 1
-    ]
+def decimals(summary: Summary, test: str | None = None) -> int:
+    """Return how many decimals make sense: two significant digits of an interval's half-width.
+
+    Args:
+        summary: The benchmark.
+        test: A test metric; None = the objective and its regret.
+    """
+    several, unit = [o for o in summary.outcomes if o.n > 1], summary.metric.unit
+    if test is None:
+        widths = [
+            _half(o.regret) if o.regret.has_interval else o.sd / math.sqrt(o.n) for o in several
+        ]
+    else:
+        unit = summary.about["test_metrics"][test]["unit"]
+        widths = [_half(o.tests[test]) for o in several]
     widths = sorted(width for width in widths if width > 0)
     if not widths:
-        return 2 if summary.metric.unit == "%" else 4
-    return min(6, max(0, 1 - math.floor(math.log10(widths[len(widths) // 2]))))
+        return 2 if unit == "%" else 4
+    return min(6, places_of(widths[len(widths) // 2]))
+
+
+def _half(found: Estimate) -> float:
+    return (found.high - found.low) / 2
+
+
+def places_of(width: float) -> int:
+    """Return how many decimals show two significant digits of ``width``, which is above 0."""
+    return max(0, 1 - math.floor(math.log10(width)))
 
 
 def duration(seconds: float) -> str:
     """Return a time in the unit in which it is read most easily, for example ``2.1 days``."""
     if not math.isfinite(seconds):
         return NOTHING
+    size, name = time_unit(seconds)
+    return f"{seconds / size:,.1f} {name}"
+
+
+def time_unit(seconds: float) -> tuple[float, str]:
+    """Return the unit in which a time is read most easily: its length in seconds, and its name."""
     for size, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {name}"
-    if 0 < abs(seconds) < 0.1:
-        return f"{1e3 * seconds:,.1f} milliseconds"
-    return f"{seconds:,.1f} seconds"
+            return size, name
+    return (1e-3, "milliseconds") if 0 < abs(seconds) < 0.1 else (1.0, "seconds")
 
 
 def budget(protocol: Protocol) -> str:

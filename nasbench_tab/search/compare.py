@@ -101,6 +101,8 @@ def compare(
     """
     if [budget is None, protocol is None, preset is None].count(False) != 1:
         raise InvalidArgumentError("Give one of budget (evaluations), protocol and preset.")
+    if nearest and preset is None:
+        raise InvalidArgumentError("nearest=True is about a preset; none is given.")
     _check_arguments(benchmarks, strategies, runs, seed, out, jobs)
     fitted = None
     if preset is not None:

@@ -169,7 +169,7 @@ def _possible(
     if not isinstance(cell, tuple) or not bench.space.contains(cell):
         raise _malformed(bench, label, cell, epoch)
     allowed = searched_epochs(bench, protocol)
-    if epoch > allowed[-1] and epoch in bench.epochs:
+    if epoch in bench.epochs and epoch > allowed[-1]:
         raise StrategyError(
             f"Strategy {label!r} proposed epoch {epoch}; under this protocol the full training ends "
             f"after epoch {allowed[-1]}."

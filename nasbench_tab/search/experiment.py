@@ -38,7 +38,7 @@ from nasbench_tab.errors import InvalidArgumentError, unknown_name
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load
 from nasbench_tab.search.annotated import fitted, is_table, plain, toml, toml_key, words
-from nasbench_tab.search.presets import fit, preset_named
+from nasbench_tab.search.presets import PRESETS, as_written, fit, preset_named
 
 __all__ = [
     "FILE",
@@ -145,9 +145,14 @@ def experiment_of(described: Mapping[str, Any]) -> Experiment:
         described: The part ``"experiment"`` of ``manifest.json``.
     """
     preset = described.get("preset") or {}
+    labels = [entry["label"] for entry in described["strategies"]]
+    known = PRESETS.get(preset.get("name", ""))
+    if known is not None:  # a bare label would take the preset's settings
+        entries = described["strategies"]
+        labels = [as_written(known, entry["label"], entry["settings"]) for entry in entries]
     return Experiment(
         benchmarks=tuple(entry["name"] for entry in described["benchmarks"]),
-        strategies=tuple(entry["label"] for entry in described["strategies"]),
+        strategies=tuple(labels),
         runs=described["runs"],
         protocol=protocol_from(described["protocol"]),
         seed=described["seed"],

@@ -60,9 +60,9 @@ def runs_frame(results: Results) -> pd.DataFrame:
 
     Columns: benchmark, strategy, run, evaluations, distinct (cells), free (proposals that cost
     nothing), seconds (simulated), stop, architecture (the last incumbent; missing, like its
-    values, where the run has none), observed (its value as
-    the search saw it), the objective (its mean over training seeds), regret (to the best mean in
-    the table), the test metrics where there are any, and cpu_seconds.
+    values, where the run has none), observed (its value as the search saw it), the objective (its
+    final value: by default the mean over training seeds), regret (to the best mean in the table),
+    the other reported metrics where there are any, and cpu_seconds.
     """
     import pandas as pd
 

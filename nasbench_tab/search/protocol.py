@@ -54,7 +54,8 @@ def switches() -> dict[str, tuple[str, ...]]:
         )
         for name, hint in get_type_hints(Protocol).items()
     }
-    return {name: tuple(dict.fromkeys(values)) for name, values in named.items() if values}
+    # Sorted, since typing takes Literals that differ in their order for the same.
+    return {name: tuple(sorted(set(values))) for name, values in named.items() if values}
 
 
 def check_protocol(protocol: Protocol, bench: Benchmark) -> None:

@@ -46,9 +46,9 @@ class Trials(NamedTuple):
         seeds: ``(N,)`` int64 training seeds behind the values.
         values: ``(N,)`` float64 observed values of the objective, in its own direction.
         seconds: ``(N,)`` float64 simulated time at the end of each evaluation; NaN without times.
-        final: ``{metric: (N,) float64}``: each evaluated cell's mean over all training seeds after
-            full training, for the objective and every test metric of the benchmark. Strategies
-            never see these.
+        final: ``{metric: (N,) float64}``: what each evaluated cell is worth in the end under the
+            protocol, by default its mean over all training seeds after full training; for the
+            objective and all else that is reported. Strategies never see these.
         free: ``(R,)`` proposals that cost nothing.
         stop: ``(R,)`` why each run ended.
         cpu_seconds: ``(R,)`` CPU time of each run, the only field that is not reproducible.

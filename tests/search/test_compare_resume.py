@@ -174,7 +174,8 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(
         ):
             small(tmp_path / "out", runs=2)
     files = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert files == (["manifest.json"] if call == "numpy.savez" else [])
+    described = {"manifest.json", "experiment.toml"}
+    assert set(files) == (described if call == "numpy.savez" else set())
     resumed = small(tmp_path / "out", runs=2, resume=True)
     assert resumed.content_hash() == small(tmp_path / "new", runs=2).content_hash()
 
@@ -203,7 +204,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_block(tmp_path: Path) -> None:
     assert "File too large" in last
     assert "Exception ignored" not in done.stderr
     left = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert left == {"manifest.json"}
+    assert left == {"manifest.json", "experiment.toml"}
     resumed = small(tmp_path / "out", runs=105, resume=True)
     assert resumed.content_hash() == load_results(tmp_path / "whole").content_hash()
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

@@ -362,12 +362,13 @@ def test_limits_may_be_lists(toy_tables: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["toy-curves", "toy-errors"])
 def test_the_value_at_the_budget_in_the_frame(toy_tables: Path, tmp_path: Path, name: str) -> None:
     assert toy_tables.is_dir()
-    proposals = [Proposal(cell) for cell in SOME_CELLS[:8]]
-    budget = 300.0
+    better, bench, budget = max if name == "toy-curves" else min, load(name), 300.0
+    # From the worst to the best, so that every evaluation is a new incumbent.
+    cells = sorted(SOME_CELLS[:8], key=bench.query, reverse=name == "toy-errors")
     results = compared(
         tmp_path,
         name,
-        proposals,
+        map(Proposal, cells),
         evaluations=None,
         seconds=budget,
         overshoot="interpolate",
@@ -375,12 +376,10 @@ def test_the_value_at_the_budget_in_the_frame(toy_tables: Path, tmp_path: Path, 
     )
     trials = results.trials(name, "scripted")
     assert trials.seconds[-1] > budget > trials.seconds[-2]  # the last evaluation overshoots
-    better = max if name == "toy-curves" else min
-    bench = load(name)
     for metric in ("score", "test_score"):
         points = []
         for k, end in enumerate(trials.seconds.tolist(), 1):
-            best = better(SOME_CELLS[:k], key=bench.query)
+            best = better(cells[:k], key=bench.query)
             points.append((end, bench.query(best, metric)))
         (x, u), (y, v) = sorted(points, key=lambda point: abs(point[0] - budget))[:2]
         expected = (y - budget) / (y - x) * u + (budget - x) / (y - x) * v

@@ -71,7 +71,9 @@ def test_a_wrong_word_is_refused_with_the_known_ones(name: str, value: Any) -> N
     assert all(word in str(caught.value) for word in WORDS[name])
 
 
-@pytest.mark.parametrize(("name", "value"), [(n, v) for n, words in WORDS.items() for v in words])
+@pytest.mark.parametrize(
+    ("name", "value"), [(n, v) for n, words in WORDS.items() for v in sorted(words)]
+)
 def test_the_report_has_words_for_every_value(name: str, value: Any) -> None:
     rows = protocol_rows(Protocol(evaluations=5)._replace(**{name: value}))
     [(shown, meaning)] = [(text, words) for field, text, words in rows if field == name]
