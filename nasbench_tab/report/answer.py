@@ -75,7 +75,7 @@ def _gap(gap: Gap | None, places: int, *, named: bool) -> str:
 def _real(gap: Gap | None) -> str:
     if gap is None or gap.verdict.real is None:
         return NOTHING
-    return "yes: zero is outside" if gap.verdict.real else "not shown: zero is inside"
+    return "yes" if gap.verdict.real else "not shown"
 
 
 def _matters(gap: Gap | None, places: int) -> str:

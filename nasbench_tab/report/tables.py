@@ -36,6 +36,8 @@ __all__ = [
     "outcome_table",
 ]
 
+_SHORT = {"days": "d", "hours": "h", "minutes": "min", "seconds": "s", "milliseconds": "ms"}
+
 
 class Cell(NamedTuple):
     """One entry; ``best`` if it is the best of its column beyond doubt (see the page)."""
@@ -184,10 +186,10 @@ def _amount(amount: Amount) -> str:
         return "not recorded"
     size, unit = time_unit(amount.mean)
     mean, low, high = (seconds / size for seconds in (amount.mean, amount.low, amount.high))
-    places = min(3, max(1, places_of((high - low) / 2))) if high > low else 1
+    places = min(2, max(1, places_of((high - low) / 2))) if high > low else 1
     text = estimate(Estimate(mean, low, high, amount.n), places)
     least = "≥\u00a0" if amount.at_least else ""
-    return f"{least}{text}\u00a0{unit}"
+    return f"{least}{text}\u00a0{_SHORT[unit]}"
 
 
 def across_table(found: Across) -> Table:

@@ -194,7 +194,9 @@ def test_bayesian_signed_rank_is_baycomps(rope: float) -> None:
 
 
 def test_bayesian_signed_rank_live() -> None:
-    baycomp = pytest.importorskip("baycomp")
+    baycomp = pytest.importorskip(
+        "baycomp", reason="not among the tools: it installs a package called tests, before ours"
+    )
     first, second = np.random.default_rng(9).normal(size=(2, 15))
     theirs = baycomp.SignedRankTest(second, first, rope=0.2, random_state=0).probs()
     found = bayesian_signed_rank(first, second, 0.2, np.random.default_rng(0))
