@@ -13,7 +13,7 @@ from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Protocol
 from nasbench_tab.terminal import escaped as _escaped
 from nasbench_tab.terminal import out as _out
-from nasbench_tab.terminal import progress_bar
+from nasbench_tab.terminal import progress_bar, with_progress
 
 if TYPE_CHECKING:
     from nasbench_tab.search.results import Results
@@ -140,17 +140,7 @@ def compare(
             "nearest": nearest,
             "seed": seed,
         }
-    progress = progress_bar()
-    task = progress.add_task("runs", total=None)
-
-    def show(done: int, total: int) -> None:
-        progress.start()  # with the first block, so that an error stands alone
-        progress.update(task, completed=done, total=total)
-
-    try:
-        results = run_comparison(**asked, out=out, jobs=jobs, resume=resume, progress=show)
-    finally:
-        progress.stop()
+    results = with_progress(run_comparison, **asked, out=out, jobs=jobs, resume=resume)
     _print_results(results)
     _out.print(f"Results: {out}\nReport:  nasbench-tab report {out}", markup=False)
 

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from nasbench_tab.errors import unknown_name
-from nasbench_tab.terminal import escaped, out, progress_bar
+from nasbench_tab.terminal import escaped, out, with_progress
 
 if TYPE_CHECKING:
     from nasbench_tab.report.boxes import Box
@@ -119,17 +119,7 @@ def replay(
     known = again.foreseen(load_results(directory))
     for difference in known:
         _print_difference(difference)
-    bar = progress_bar()
-    task = bar.add_task("runs", total=None)
-
-    def show(done: int, total: int) -> None:
-        bar.start()  # with the first block, so that an error stands alone
-        bar.update(task, completed=done, total=total)
-
-    try:
-        found = again.replay(directory, to, runs=runs, jobs=jobs, progress=show)
-    finally:
-        bar.stop()
+    found = with_progress(again.replay, directory, to, runs=runs, jobs=jobs)
     for difference in found.differences[len(known) :]:
         _print_difference(difference)
     out.print(_verdict(found), markup=False)

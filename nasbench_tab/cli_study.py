@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from nasbench_tab.errors import InvalidArgumentError, unknown_name
 from nasbench_tab.records import Protocol
-from nasbench_tab.terminal import escaped, out, progress_bar
+from nasbench_tab.terminal import escaped, out, with_progress
 
 if TYPE_CHECKING:
     from nasbench_tab.search.ledger import Amount
@@ -58,7 +58,7 @@ def tune(
     from nasbench_tab.search.tune import tune as run_tuning
 
     space = _space([part for part in over.split(";") if part.strip()], "--over")
-    found = _shown(
+    found = with_progress(
         run_tuning,
         strategy,
         space,
@@ -149,7 +149,7 @@ def ablate(
     from nasbench_tab.search.ablate import ablate as run_ablation
     from nasbench_tab.search.ledger import few_runs_note
 
-    rows = _shown(
+    rows = with_progress(
         run_ablation,
         strategy,
         _space(switch or [], "--switch"),
@@ -178,21 +178,6 @@ def ablate(
     for note in notes:
         out.print(f"[bold yellow]Note:[/] {escaped(note)}")
     out.print(f"Results: {directory}", markup=False)
-
-
-def _shown(run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call the library with a progress bar."""
-    bar = progress_bar()
-    task = bar.add_task("runs", total=None)
-
-    def show(done: int, total: int) -> None:
-        bar.start()  # with the first block, so that an error stands alone
-        bar.update(task, completed=done, total=total)
-
-    try:
-        return run(*arguments, progress=show, **options)
-    finally:
-        bar.stop()
 
 
 def _protocol(budget: str, changes: Sequence[str] | None) -> Protocol:

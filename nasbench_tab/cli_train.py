@@ -12,7 +12,7 @@ from nasbench_tab.errors import (
     InvalidArgumentError,
     TrainingError,
 )
-from nasbench_tab.terminal import out, progress_bar
+from nasbench_tab.terminal import out, with_progress
 
 if TYPE_CHECKING:
     from nasbench_tab.records import Architecture
@@ -136,19 +136,9 @@ def collect(
         raise InvalidArgumentError(f"--every must be 1 or more; got {every}.")
     wanted = collection_order(space) if listed is None else _listed(space, listed)
     pairs = planned(wanted[:cells], _seeds(seeds), every)
-    bar = progress_bar()
-    shown = bar.add_task("runs", total=None)
-
-    def show(done: int, total: int) -> None:
-        bar.start()  # with the first report, so that an error stands alone
-        bar.update(shown, completed=done, total=total)
-
-    try:
-        found = collect_runs(
-            chosen, space, pairs, log, jobs=jobs, device=device, folder=folder, progress=show
-        )
-    finally:
-        bar.stop()
+    found = with_progress(
+        collect_runs, chosen, space, pairs, log, jobs=jobs, device=device, folder=folder
+    )
     out.print(
         f"{found.ok} trained, {found.diverged} diverged, {found.failed} failed; "
         f"{found.present} were there already. Log: {log}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +17,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["err", "escaped", "out", "progress_bar"]
+__all__ = ["err", "escaped", "out", "progress_bar", "with_progress"]
+
+_Found = TypeVar("_Found")
 
 # Nothing is cut or folded where the output goes to a file or another program.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
@@ -33,6 +37,21 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=err,
     )
+
+
+def with_progress(run: Callable[..., _Found], *arguments: Any, **options: Any) -> _Found:
+    """Call a function of the library that takes ``progress``, with a bar that counts its runs."""
+    bar = progress_bar()
+    task = bar.add_task("runs", total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()  # with the first block, so that an error stands alone
+        bar.update(task, completed=done, total=total)
+
+    try:
+        return run(*arguments, progress=show, **options)
+    finally:
+        bar.stop()
 
 
 def escaped(text: object) -> str:
