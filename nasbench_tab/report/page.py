@@ -210,7 +210,7 @@ def _notes(
                 f"{outcome.without:,} run{'s' * (outcome.without != 1)} of {outcome.strategy} never had "
                 "an incumbent and are left out."
             )
-        if outcome.regret.has_interval and outcome.regret.low == outcome.regret.high:
+        if outcome.regret.has_interval and outcome.regret.high - outcome.regret.low < 1e-9:
             notes.append(
                 f"All {outcome.n:,} runs of {outcome.strategy} ended with the same value, so its interval "
                 "has no width: that is a limit of the bootstrap, not certainty."

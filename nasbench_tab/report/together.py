@@ -74,18 +74,18 @@ def _tests(found: Across, labels: list[str], spaces: set[str]) -> list[str]:
         f = number(test.f, 2) if isfinite(test.f) else "∞, all benchmarks rank the strategies alike"
         texts.append(
             f"Friedman’s test with Iman and Davenport’s correction over {test.n} benchmarks: "
-            f"F = {f}, p = {_p(test.p)}."
+            f"F = {f}, {_p(test.p)}."
         )
     if found.wilcoxon is not None:
         pairs = found.wilcoxon
         apart = [
-            f"{labels[i]} and {labels[j]} (p = {_p(float(pairs.p[i, j]))})"
+            f"{labels[i]} and {labels[j]} ({_p(float(pairs.p[i, j]))})"
             for i, j in pairs.pairs.tolist()
             if pairs.p[i, j] <= 0.05
         ]
         texts.append(
             f"Wilcoxon’s signed-rank tests of all pairs with Holm’s correction, at 5 %, tell apart: "
-            f"{listing(apart) or 'no pair'}. The least p that this many benchmarks allow is {_p(pairs.least)}."
+            f"{listing(apart) or 'no pair'}. The least p that this many benchmarks allow is {pairs.least:.2g}."
         )
     if found.difference is not None:
         nemenyi = found.difference.nemenyi
@@ -105,4 +105,4 @@ def _tests(found: Across, labels: list[str], spaces: set[str]) -> list[str]:
 
 
 def _p(value: float) -> str:
-    return f"{value:.2g}" if value >= 1e-4 else "below 0.0001"
+    return f"p = {value:.2g}" if value >= 1e-4 else "p < 0.0001"

@@ -109,7 +109,7 @@ def decimals(summary: Summary, test: str | None = None) -> int:
     else:
         unit = summary.about["test_metrics"][test]["unit"]
         widths = [_half(o.tests[test]) for o in several]
-    widths = sorted(width for width in widths if width > 0)
+    widths = sorted(width for width in widths if width > 1e-9)  # less is rounding
     if not widths:
         return 2 if unit == "%" else 4
     return min(6, places_of(widths[len(widths) // 2]))

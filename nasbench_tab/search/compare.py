@@ -123,7 +123,7 @@ def compare(
     experiment = _experiment(benchmarks, specs, protocol, runs, seed)
     if fitted is not None:
         experiment["preset"] = {"name": fitted.preset, "changes": list(fitted.changes)}
-    directory = Path(out)
+    directory = Path(out).absolute()  # processes that are used again may stand elsewhere
     _claim(directory, experiment, resume)
     if not (directory / FILE).is_file():
         with suppress(InvalidArgumentError):  # a label that TOML cannot hold: the manifest has it

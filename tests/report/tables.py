@@ -67,7 +67,7 @@ def two_trainings(table: Table) -> Table:
 
     def spread(values: np.ndarray) -> np.ndarray:
         mean = values.mean(axis=1, keepdims=True)
-        return mean + 10 * (values - mean)
+        return np.asarray(mean + 10 * (values - mean))
 
     noisy = _changed(table, spread, (1, 2, 3)).trainings["standard"]
     return table._replace(trainings={**table.trainings, "noisy": noisy})
@@ -94,6 +94,4 @@ def _changed(
         values = np.asarray(column.values, np.float64)
         changed = values[:, : len(seeds)] if name == "train_seconds" else how(values)
         columns[name] = Column(column.metric, changed)
-    return table._replace(
-        trainings={"standard": training._replace(seeds=seeds, columns=columns)}
-    )
+    return table._replace(trainings={"standard": training._replace(seeds=seeds, columns=columns)})

@@ -14,6 +14,7 @@ import pytest
 from nasbench_tab.report.page import write_report
 
 from .conftest import ODD_LABEL, Compared, early
+from .tables import many
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -98,6 +99,57 @@ def test_nothing_is_wider_than_the_page(browser: Any, written: Path, width: int)
         ".filter(e => e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"
     )
     assert wide == []
+    # Nor does a table scroll within its frame, where nobody would look for more.
+    assert cut_off(browser) == []
+
+
+def cut_off(browser: Any) -> list[str]:
+    found: list[str] = browser.execute_script(
+        "return [...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth + 1)"
+        ".map(e => e.innerText.slice(0, 60))"
+    )
+    return found
+
+
+def test_six_benchmarks_fit_too(browser: Any, compared: Compared, home: Path) -> None:
+    # A long first table, links to every part, and a diagram of groups.
+    strategies = [
+        "random",
+        early(ODD_LABEL, 2, 3),
+        early("a-rather-long-name(with=1, more=2)", 5, 6),
+    ]
+    page = write_report(compared(strategies, many(home, 6), 6).directory)
+    for width in (390, 1024):
+        opened(browser, page, width=width)
+        assert browser.execute_script("return document.documentElement.scrollWidth") == width
+        assert cut_off(browser) == []
+        # On a phone every figure has the title of its column beside it.
+        shown = browser.execute_script(
+            "return [...document.querySelectorAll('.answer td')]"
+            ".map(e => [e.dataset.title, getComputedStyle(e, '::before').content])"
+        )
+        assert len(shown) >= 6 * 4
+        assert all(title and (text != "none") == (width == 390) for title, text in shown)
+    opened(browser, page, width=390)
+    assert "0px" not in colours(browser, ".boxes tbody tr", "paddingTop")
+    missing = browser.execute_script(
+        "return [...document.querySelectorAll('a[href^=\"#\"]')].filter(a => {"
+        "const e = document.getElementById(a.getAttribute('href').slice(1));"
+        "return !e || !e.getBoundingClientRect().height; }).length"
+    )
+    assert missing == 0
+    opened(browser, page, scheme="dark")
+    (ground,) = colours(browser, "body", "backgroundColor")
+    chart = "#together svg.chart[aria-label^='Mean ranks, and']"
+    for selector, style in (
+        (f"{chart} text", "fill"),
+        (f"{chart} .mark-rule.role-mark line", "stroke"),
+        (f"{chart} .mark-symbol path", "fill"),
+    ):
+        found = colours(browser, selector, style)
+        assert found, selector
+        for colour in found:
+            assert abs(lightness(colour) - lightness(ground)) > 0.3, (selector, colour)
 
 
 def colours(browser: Any, selector: str, style: str) -> set[str]:
@@ -165,3 +217,13 @@ def test_it_prints(browser: Any, written: Path) -> None:
     )
     (ground,) = colours(browser, "body", "backgroundColor")
     assert lightness(ground) > 0.99  # paper is white, whatever the screen
+    paper = {
+        "width": 690,
+        "height": 980,
+        "deviceScaleFactor": 1,
+        "mobile": False,
+    }  # A4 within margins
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 690
+    (colour,) = colours(browser, "body", "color")
+    assert lightness(colour) < 0.35

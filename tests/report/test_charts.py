@@ -8,8 +8,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from nasbench_tab.report.charts import chart_svg, inline, pdf, styles, swatch
+from nasbench_tab.report.charts import chart_svg, groups_svg, inline, pdf, styles, swatch
 from nasbench_tab.report.curves import EXACT, Curve, Panel
+from nasbench_tab.stats.manytasks import CriticalDifference
 
 from .conftest import ODD_LABEL
 
@@ -138,3 +139,74 @@ def test_swatches_match_the_charts() -> None:
         assert style.colour in piece
         assert ("dasharray" in piece) == style.dashed
         ET.fromstring(piece)  # noqa: S314 - our own text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (22.0, 75.0, ["40", "60"]),  # neither 4e+1
+        (2.0, 3.2, ["2.25", "2.5", "2.75"]),  # nor 2.3 for 2.25
+        (0.0021, 0.0034, ["0.0025", "0.003"]),
+        (1000.0, 3400.0, ["1,000", "2,000", "3,000"]),
+    ],
+)
+def test_ticks_say_where_they_are(low: float, high: float, ticks: list[str]) -> None:
+    ends = np.array([low, high])
+    found = texts(svg(Panel("evaluations", [Curve("one", ends, np.ones(2))], None, "")))
+    assert set(ticks) <= set(found)
+    numbers = [text for text in found if re.match(r"[\d.]", text)]
+    assert not [text for text in numbers if "e" in text]
+    if low < 10:
+        shown = texts(svg(Panel("evaluations", [Curve("one", ends, ends)], None, "", "rank")))
+        assert set(ticks) <= set(shown)
+
+
+def test_ranks_and_shares() -> None:
+    curves = [Curve("one", X, np.linspace(1, 1.4, 30)), Curve("two", X, np.linspace(2, 1.6, 30))]
+    found = texts(svg(Panel("evaluations", curves, None, "", "rank")))
+    assert "Mean rank (1 = best)" in found
+    found = texts(svg(Panel("regret", curves, None, "", "share")))
+    assert "Share of runs" in found
+    assert {"0", "0.2", "1"} <= set(found)
+    assert "Normalised regret (0 = best cell, 1 = a random cell)" in found
+    nothing = Panel("regret", [Curve("one", np.zeros(5), np.ones(5))], None, "", "share")
+    assert not re.search("NaN|Infinity", svg(nothing))
+
+
+def groups(ranks: list[float], found: list[tuple[int, ...]], labels: list[str]) -> str:
+    shown = CriticalDifference(np.array(ranks), 1.0, [], found, 6)
+    return groups_svg(shown, labels, styles(labels))
+
+
+def paths(document: str, colour: str) -> list[tuple[float, float]]:
+    places = re.findall(rf'translate\(([\d.]+),([\d.]+)\)"[^>]*fill="{colour}"', document)
+    return [(float(x), float(y)) for x, y in places]
+
+
+def test_a_diagram_of_groups_joins_members_only() -> None:
+    document = groups([1.2, 2.0, 3.4, 3.4], [(0, 1), (1, 2, 3)], ["a", "b", ODD_LABEL, "d"])
+    found = texts(document)
+    assert "Mean ranks over 6 benchmarks" in found
+    assert {"1", "2", "3", "4", "a", "b", ODD_LABEL, "d"} <= set(found)
+    assert "<b>" not in document
+    assert not re.search("NaN|Infinity", document)
+    ET.fromstring(document)  # noqa: S314 - our own text
+    width = 346
+    dots = paths(document, "#5f6368")
+    expected = [(rank - 1) / 3 * width for rank in (1.2, 2.0, 2.0, 3.4, 3.4)]
+    assert [x for x, _ in dots] == pytest.approx(expected)
+    assert len({y for _, y in dots}) == 2  # two bars, one below the other
+    assert len(re.findall("<line", document)) >= 2
+    wide = groups([1.0, 2.0], [], ["a", "b"])
+    assert paths(wide, "#5f6368") == []  # all are told apart
+
+
+def test_a_diagram_lines_up_with_the_other_charts() -> None:
+    boxes = []
+    for document in (groups([1, 2], [(0, 1)], ["a", "b"]), svg(panel("one", "two"))):
+        box = re.search(r'viewBox="([-\d.]+) [-\d.]+ ([\d.]+)', document)
+        plot = re.search(r"translate\(([\d.]+),", document)
+        assert box is not None
+        assert plot is not None
+        boxes.append((float(plot[1]) - float(box[1]), float(box[2])))
+    assert boxes[0] == boxes[1]

@@ -6,7 +6,9 @@ import hashlib
 import json
 import re
 import shlex
+from html import unescape
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -84,7 +86,8 @@ def test_everything_is_written(compared: Compared) -> None:
     for stem in ("small-evaluations", "small-seconds", "small-errors-evaluations", "small-cell-1"):
         assert {f"figures/{stem}.svg", f"figures/{stem}.pdf"} <= names
     assert "figures/small-errors-seconds.svg" not in names
-    assert {"index.html", "table.tex"} <= names
+    assert {"figures/all-ranks.svg", "figures/all-profile.pdf"} <= names
+    assert {"index.html", "table.tex", "checklist.md", "checklist.tex"} <= names
     assert not [name for name in names if name.endswith(".tmp")]
 
 
@@ -155,11 +158,25 @@ def test_bold_only_where_the_interval_excludes_zero(compared: Compared) -> None:
 
 
 def test_labels_are_never_markup(compared: Compared) -> None:
-    results = compared([early(ODD_LABEL), "random"])
+    script = "<script>alert(1)</script>"
+    results = compared([early(ODD_LABEL), early(script, 1, 2), "random"], ("small", "small-errors"))
     written = write_report(results.directory)
     source = written.read_text(encoding="utf-8")
     assert "<b>50%" not in source
-    assert ODD_LABEL in Page(source).text
+    assert "<script" not in source
+    found = Page(source)
+    assert "script" not in found.tags
+    assert f"ahead of {ODD_LABEL}" in found.text
+    assert f"ahead of {script}" in found.text
+    for name in ("small-evaluations", "all-ranks"):
+        assert "<script" not in (written.parent / "figures" / f"{name}.svg").read_text()
+    lists = (written.parent / "checklist.md").read_text(encoding="utf-8")
+    assert ODD_LABEL not in lists
+    assert r"\<b\>50% & \$x_1\$\</b\>" in lists
+    boxes = (written.parent / "checklist.tex").read_text(encoding="utf-8")
+    for text in (lists, boxes):
+        assert "<script" not in re.sub(r"\\<", "", text)
+    assert not re.search(r"(?<!\\)[&#^$]|[<>]|(?<!\\)%(?! The checklist)", boxes)
     table = (written.parent / "table.tex").read_text(encoding="utf-8")
     assert r"\textless{}b\textgreater{}50\% \& \$x\_1\$\textless{}/b\textgreater{}" in table
     assert r"\{\#\textasciicircum{}\textasciitilde{}\textbackslash{}\}" in table
@@ -285,3 +302,113 @@ def test_results_are_left_alone(compared: Compared) -> None:
     after = digests(results.directory)
     assert {name: after[name] for name in before} == before
     assert json.loads((results.directory / "manifest.json").read_text())["version"] == 1
+
+
+def test_a_preset_is_repeated_as_one(
+    compared: Compared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared(runs=1)  # puts the small table at hand
+    results = nbt.compare(
+        ["small"],
+        ["random", "evolution"],
+        preset="naszilla",
+        nearest=True,
+        runs=5,
+        out=tmp_path / "p",
+    )
+    source = write_report(results.directory).read_text(encoding="utf-8")
+    blocks = [unescape(block) for block in re.findall(r"<pre>(.*?)</pre>", source, re.S)]
+    command = shlex.split(blocks[0].replace("\\\n", " ").splitlines()[0])
+    assert command[:5] == ["nasbench-tab", "compare", "small", "--strategies", command[4]]
+    assert command[command.index("--preset") :][:3] == ["--preset", "naszilla", "--nearest"]
+    assert not {"--budget", "--seeds", "--repeats", "--missing"} & set(command)
+    assert "preset='naszilla', nearest=True" in blocks[1]
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.app, [*command[1:], "--jobs", "1"])
+    assert done.exit_code == 0, done.output
+    assert load_results("repeated").content_hash() == results.content_hash()
+    assert "nearest to naszilla: " in Page(source).text
+
+
+def test_headings_are_in_order(compared: Compared) -> None:
+    found = page(compared(benchmarks=("small", "small-errors")))
+    levels = [int(tag[1]) for tag in found.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(deeper - level <= 1 for level, deeper in pairwise(levels))
+    for title in (
+        "Can I believe it?",
+        "All benchmarks together",
+        "Checklist of good practice",
+        "How each number was made",
+    ):
+        assert title in found.text
+
+
+def test_the_answer_comes_first(compared: Compared) -> None:
+    results = compared([early(most=3), "random"], ("small", "small-errors"), 30)
+    text = page(results).text
+    places = [
+        text.index(words)
+        for words in (
+            "random has the lowest mean regret on all 2 benchmarks",
+            "Which method, and by how much?",
+            "it is random search",
+            "Can I believe it?",
+            "of 16 boxes of Lindauer and Hutter’s pass",
+            "Charts.",
+            "Final incumbents after 15 evaluations",
+            "How fast: ",
+            "Luck of the winners: ",
+            "What an answer costs, clock by clock",
+            "Final incumbents over all benchmarks",
+            "No tests over benchmarks.",
+            "B7",
+            "Definitions",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_contents_lead_to_every_part(compared: Compared) -> None:
+    several = page(compared(benchmarks=("small", "small-errors")))
+    links = [ref[1:] for ref in several.references if ref.startswith("#")]
+    parts = ["benchmark-small", "benchmark-small-errors", "together", "checklist", "method"]
+    assert [link for link in links if link in parts][-5:] == parts
+    alone = page(compared())
+    assert "nav" not in alone.tags
+    assert "All benchmarks together" not in alone.text
+
+
+def test_the_same_share_is_said_once_for_all(compared: Compared) -> None:
+    text = page(compared(benchmarks=("small", "small-errors"), runs=5)).text
+    assert "one of 3 trainings on small and small-errors." in text
+
+
+def test_definitions_follow_the_protocol(compared: Compared) -> None:
+    plain = page(compared(runs=5)).text
+    assert "which no strategy ever sees" in plain
+    assert "Strategies think in no time at all" in plain
+    assert "Only these depend on the machine" in plain
+    odd = page(
+        compared(
+            runs=5,
+            evaluations=None,
+            seconds=4000.0,
+            final="seen",
+            overhead="measured",
+            incumbent="highest-epoch",
+        )
+    ).text
+    assert "which no strategy ever sees" not in odd
+    assert "Whatever luck the search chose by is in it" in odd
+    assert "Strategies think in no time at all" not in odd
+    assert "Only these depend on the machine" not in odd
+    assert "among the evaluations at the highest epoch so far" in odd
+    flat = page(
+        compared(runs=5, evaluations=None, seconds=4000.0, overshoot="interpolate", seeds="mean")
+    ).text
+    assert "on the line through the two nearest points of the run" in flat
+    assert (
+        "Luck of the winners: not known, because every value that the search saw is a mean" in flat
+    )

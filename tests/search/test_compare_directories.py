@@ -124,3 +124,17 @@ def test_runs_of_two_versions_are_not_mixed(tmp_path: Path, package: str) -> Non
     path.write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(ResultsError, match=rf"begun with {package} 0\.0\.1; this is"):
         small(tmp_path / "o", runs=2, resume=True)
+
+
+def test_a_relative_directory_is_meant_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = []
+    for name in ("one", "other"):  # worker processes are used again, and stand where they began
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        results = compare(["nb201-cifar10"], ["random"], runs=2, budget=3, out="out", jobs=2)
+        hashes.append(results.content_hash())
+        assert (tmp_path / name / "out" / "manifest.json").is_file()
+        assert len(list((tmp_path / name / "out").rglob("*.npz"))) == 1
+    assert hashes[0] == hashes[1]
