@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["compare", "preset_rows", "protocols", "report", "sensitivity"]
 
 _NUMBER = re.compile("[+-]?[0-9]+")
+_BESIDE_PRESET = (
+    *("benchmarks", "out", "preset", "nearest", "strategies", "runs", "seed", "jobs", "resume"),
+)
 
 
 def compare(
@@ -135,7 +138,7 @@ def compare(
             "benchmarks": split_strategies(benchmarks),
             "strategies": split_strategies(strategies),
             "runs": runs,
-            "protocol": _protocol(budget, preset, switches),
+            "protocol": _protocol(context, budget, preset, switches),
             "preset": preset,
             "nearest": nearest,
             "seed": seed,
@@ -150,10 +153,7 @@ def _of_file(context: typer.Context, path: str) -> dict[str, Any]:
     from nasbench_tab.search.experiment import compare_arguments, read_experiment
 
     given = [
-        name
-        for name in context.params
-        if name not in ("benchmarks", "out", "jobs", "resume")
-        and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        name for name in _given(context) if name not in ("benchmarks", "out", "jobs", "resume")
     ]
     if given:
         raise InvalidArgumentError(
@@ -161,6 +161,15 @@ def _of_file(context: typer.Context, path: str) -> dict[str, Any]:
             "the file."
         )
     return compare_arguments(read_experiment(path))
+
+
+def _given(context: typer.Context) -> list[str]:
+    """Return the names of the parameters that stand on the command line."""
+    return [
+        name
+        for name in context.params
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
 
 
 def _print_results(results: Results) -> None:
@@ -278,8 +287,8 @@ def sensitivity(
     _out.print(table)
     means = [float(one.value.estimate) for one in answers if one.runs]
     _out.print(
-        f"{runs} runs each. The same strategy, {len(means)} protocols: the answer moves by "
-        f"{max(means) - min(means):.3g} {regret_unit(objective)}".rstrip()
+        f"{runs} runs each. Budgets and settings are the protocols'. One name, {len(means)} protocols: the "
+        f"answer moves by {max(means) - min(means):.3g} {regret_unit(objective)}".rstrip()
         + ".",
         markup=False,
     )
@@ -337,15 +346,15 @@ def _shown(found: Interval) -> str:
     return text
 
 
-def _protocol(budget: str | None, preset: str | None, switches: dict[str, Any]) -> Protocol | None:
+def _protocol(
+    context: typer.Context, budget: str | None, preset: str | None, switches: dict[str, Any]
+) -> Protocol | None:
     """Return the protocol of the options; None where a preset says all."""
-    defaults = Protocol()._asdict()
     if preset is not None:
-        given = [name for name, value in switches.items() if value != defaults[name]]
-        if budget is not None or given:
+        given = sorted(set(_given(context)) - set(_BESIDE_PRESET))
+        if given:
             raise InvalidArgumentError(
-                f"--preset {preset} sets budget and switches; leave out "
-                f"{', '.join(['budget'] * (budget is not None) + given)}."
+                f"--preset {preset} sets budget and switches; leave out {', '.join(given)}."
             )
         return None
     if budget is None:

@@ -30,12 +30,15 @@ from nasbench_tab.stats.manytasks import (
     friedman,
     wilcoxon_holm,
 )
+from nasbench_tab.stats.targets import hitting_times, log_targets, target_profile
 
 __all__ = ["Across", "Together", "across"]
 
 _Floats = NDArray[np.float64]
 #: Half width of the region of practical equivalence of normalised regret, for the Bayesian test.
 ROPE = 0.01
+#: Targets of normalised regret: from a random cell's down to a hundredth of it, ten a decade.
+TARGETS = log_targets(1.0, 0.01)
 
 
 class Together(NamedTuple):
@@ -61,6 +64,7 @@ class Across(NamedTuple):
         together: One entry a strategy.
         ranks: Mean rank over evaluations.
         profile: Share of runs with at most so much normalised regret.
+        targets: Share of pairs of a benchmark and a target of normalised regret that a run has reached.
         friedman: Friedman's test over benchmarks; None: see ``no_tests``.
         wilcoxon: All pairs, Holm's correction.
         difference: Mean ranks and the groups that are not told apart.
@@ -72,6 +76,7 @@ class Across(NamedTuple):
     together: list[Together]
     ranks: Panel
     profile: Panel
+    targets: Panel
     friedman: Friedman | None
     wilcoxon: Wilcoxon | None
     difference: CriticalDifference | None
@@ -128,6 +133,7 @@ def across(summaries: list[Summary]) -> tuple[Across | None, str]:
             together,
             _rank_panel(summaries, labels, weights),
             _profile_panel(labels, final, weights),
+            _target_panel(summaries, labels, weights),
             *tests,
         ),
         "",
@@ -143,8 +149,7 @@ def _normalised(summary: Summary) -> _Floats:
 
 def _rank_panel(summaries: list[Summary], labels: list[str], weights: _Floats) -> Panel:
     """Return mean ranks over evaluations, up to where the first run of any strategy ended."""
-    end = min(int(s.trials.lengths.min()) for summary in summaries for s in summary.searched)
-    counts = np.unique(np.geomspace(1, max(1, end), POINTS).round().astype(np.int64))
+    counts = _counts(summaries)
     regret = np.stack(
         [
             np.stack([_anytime(summary, k, counts) for k in range(len(labels))], axis=1)
@@ -158,6 +163,30 @@ def _rank_panel(summaries: list[Summary], labels: list[str], weights: _Floats) -
         Curve(label, x, *(np.asarray(part[k]) for part in found)) for k, label in enumerate(labels)
     ]
     return Panel("evaluations", curves, quantity="rank")
+
+
+def _counts(summaries: list[Summary]) -> NDArray[np.int64]:
+    end = min(int(s.trials.lengths.min()) for summary in summaries for s in summary.searched)
+    return np.unique(np.geomspace(1, max(1, end), POINTS).round().astype(np.int64))
+
+
+def _target_panel(summaries: list[Summary], labels: list[str], weights: _Floats) -> Panel:
+    """Return the share of (benchmark, target) pairs reached, up to where the first run ended."""
+    counts, curves = _counts(summaries), []
+    steps = np.arange(1, int(counts[-1]) + 1)
+    for k, label in enumerate(labels):
+        hits = np.stack([_hits(summary, k, steps) for summary in summaries], axis=1)
+        found = target_profile(hits, counts, weights)
+        curves.append(Curve(label, counts.astype(np.float64), *found))
+    return Panel("evaluations", curves, quantity="share", y_title="Share of targets reached")
+
+
+def _hits(summary: Summary, k: int, steps: NDArray[np.int64]) -> _Floats:
+    """Return ``(R, M)`` the evaluations after which each run first reached each target."""
+    searched, about = summary.searched[k], summary.about
+    values = at_evaluations(searched.found, searched.trials.final[summary.metric.name], steps)
+    regret = normalised_regret(values, about["optimum"], about["mean"], summary.metric.direction)
+    return hitting_times(regret, TARGETS)
 
 
 def _anytime(summary: Summary, k: int, counts: NDArray[np.int64]) -> _Floats:

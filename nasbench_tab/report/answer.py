@@ -94,7 +94,8 @@ def _noisy(gap: Gap | None, places: int) -> str:
         return NOTHING
     found = gap.noisy.difference
     text = estimate(of_interval(found, gap.noisy.n), places)
-    return f"{text}: other trainings could turn it" if found.low <= 0 <= found.high else text
+    turned = gap.verdict.real and found.low <= 0 <= found.high  # what is not shown cannot be turned
+    return f"{text}: other trainings could turn it" if turned else text
 
 
 def doubts(

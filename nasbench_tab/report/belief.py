@@ -99,15 +99,20 @@ def _reports_means(protocol: Protocol) -> bool:
 
 
 class _Ends:
-    """The cells in which any run ended, and all their trainings."""
+    """The networks in which any run ended, and all their trainings."""
 
     def __init__(self, bench: Benchmark, summary: Summary) -> None:
         known = [s.trials.architectures[s.last[s.known]] for s in summary.searched]
         cells = np.concatenate(known) if known else np.empty((0, 0), np.uint8)
         unique, numbers = np.unique(cells, axis=0, return_inverse=True)
-        self._number = np.split(numbers.reshape(-1), np.cumsum([len(part) for part in known])[:-1])
+        numbers = numbers.reshape(-1)
+        self.trainings: _Floats = np.empty((0, 0))
+        if len(unique):
+            trainings = seed_table(bench, unique)[1]
+            first, which = _apart(bench, unique, trainings)
+            self.trainings, numbers = trainings[first], which[numbers]
+        self._number = np.split(numbers, np.cumsum([len(part) for part in known])[:-1])
         self._of = {s.label: i for i, s in enumerate(summary.searched)}
-        self.trainings: _Floats = seed_table(bench, unique)[1] if len(unique) else np.empty((0, 0))
         present = np.isfinite(self.trainings)
         self._seeds = present.sum(axis=1)
         # Signed as regret is: less is better.
@@ -136,7 +141,25 @@ class _Ends:
             return None
 
     def _cells(self, searched: Searched) -> NDArray[np.int64]:
-        """Return ``(R,)`` the number of the cell in which each run ended; -1: it has none."""
+        """Return ``(R,)`` the number of the network in which each run ended; -1: it has none."""
         cells = np.full(len(searched.last), -1, np.int64)
         cells[searched.known] = self._number[self._of[searched.label]]
         return cells
+
+
+def _apart(
+    bench: Benchmark, cells: NDArray[np.uint8], trainings: _Floats
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return which of some cells have trainings of their own, and the place there of each cell.
+
+    A table may answer for all cells of one network by the trainings of one of them, or have trained
+    each: equal networks with equal trainings are one, for they share their error.
+    """
+    rows = np.where(np.isnan(trainings), np.inf, trainings)  # NaN would equal nothing
+    _, alike, times = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    forms = cells.copy()
+    for i in np.flatnonzero(times[alike.reshape(-1)] > 1).tolist():
+        forms[i] = bench.space.canonical(tuple(cells[i].tolist()))
+    both = np.hstack([forms, rows])
+    _, first, which = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    return first, which.reshape(-1)

@@ -6,6 +6,7 @@ Every function looks for what would make its box fail, then for what is missing,
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from nasbench_tab.report.evidence import (
 from nasbench_tab.report.summary import FEW_RUNS, MIN_RUNS
 from nasbench_tab.search.ablate import ABLATION, read_ablation
 from nasbench_tab.search.exact import random_search_baseline, random_search_simulated
-from nasbench_tab.search.results import load_results
+from nasbench_tab.search.results import Results, load_results
 
 __all__ = [
     "ablations",
@@ -45,12 +46,15 @@ _SIMULATED = 200
 
 
 def same_benchmark(found: Evidence) -> Decision:
-    """B1: every value that any strategy saw is the one table's, by its content hash."""
-    where = "manifest.json: experiment.benchmarks[].hash; runs/*/*/*.npz: values"
+    """B1: every value that any strategy saw or is reported with is the one table's, by its content hash."""
+    where = (
+        "manifest.json: experiment.benchmarks[].hash, objective, optimum, mean; "
+        "runs/*/*/*.npz: values, final:*"
+    )
     hashes = [f"{name} {bench.fingerprint[:19]}" for name, bench in found.tables.items()]
     passed = (
-        f"all {found.asked:,} observed values of all strategies, asked again, are those of one table for each "
-        f"benchmark ({'; '.join(hashes)})"
+        f"all {found.asked:,} observed values of all strategies and their final values, asked again, are "
+        f"those of one table for each benchmark ({'; '.join(hashes)}), and so are optimum and mean"
     )
     return decided(found.unlike, found.absent.values(), passed, where, info_command(found))
 
@@ -59,7 +63,7 @@ def confounders(found: Evidence) -> Decision:
     """B2: no hardware and no library can have favoured a strategy."""
     where = "manifest.json: versions, machine, protocol; runs/*/*/*.npz: cpu_seconds"
     protocol, manifest = found.results.protocol, found.results.manifest
-    wrong, missing = [], lacking_setup(manifest)
+    wrong, missing = list(found.mistimed), lacking_setup(manifest)
     if protocol.overhead == "measured":
         wrong.append(
             "processor time of this machine is on the simulated clock (overhead = measured)"
@@ -112,7 +116,8 @@ def _variant(found: Evidence, record: dict[str, Any], variant: dict[str, Any]) -
             other: dict[str, Any] = results.strategy(label)["settings"]
         else:
             apart = load_results(results.directory / variant["directory"])
-            apart.strategy(label)
+            if unlike := _unlike_base(results, apart, record["base"], label):
+                return [f"{ABLATION}: {variant['directory']} has not the base's {unlike}"]
             base = {f"protocol.{k}": v for k, v in results.protocol._asdict().items()}
             other = {f"protocol.{k}": v for k, v in apart.protocol._asdict().items()}
     except NasbenchTabError as err:
@@ -122,6 +127,19 @@ def _variant(found: Evidence, record: dict[str, Any], variant: dict[str, Any]) -
     if changed != {switch} or values != [variant["from"], variant["to"]]:
         return [f"{ABLATION}: {label} does not differ from {record['base']} in {switch} alone"]
     return []
+
+
+def _unlike_base(results: Results, apart: Results, base: str, label: str) -> str:
+    """Return in words what two comparisons do not share besides their protocol; empty: nothing."""
+    pairs: dict[str, Callable[[Results], Any]] = {
+        "seed": lambda r: r.manifest["experiment"]["seed"],
+        "number of runs": lambda r: r.manifest["experiment"]["runs"],
+        "benchmarks": lambda r: {name: r.benchmark(name)["hash"] for name in r.benchmarks},
+    }
+    differing = [words for words, part in pairs.items() if part(results) != part(apart)]
+    if results.strategy(base) != apart.strategy(label):
+        differing.append("strategy")
+    return " and ".join(differing)
 
 
 def same_protocol(found: Evidence) -> Decision:
@@ -160,7 +178,8 @@ def over_time(found: Evidence) -> Decision:
         "every evaluation of every run is stored in its order, and the report draws the incumbents "
         f"over evaluations; with simulated times: {', '.join(timed) or 'none, the tables have none'}"
     )
-    return decided(untimed(found.results), [], passed, where, "nasbench-tab report DIR")
+    wrong = [*untimed(found.results), *found.mistimed]
+    return decided(wrong, [], passed, where, "nasbench-tab report DIR")
 
 
 def random_search(found: Evidence) -> Decision:

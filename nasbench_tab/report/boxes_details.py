@@ -10,7 +10,7 @@ from typing import Any
 from nasbench_tab.errors import NasbenchTabError, ResultsError
 from nasbench_tab.report.boxes import Decision, decided
 from nasbench_tab.report.evidence import Evidence, lacking_setup
-from nasbench_tab.search.booking import TUNING, read_tuning
+from nasbench_tab.search.booking import TUNING, is_booked_on, read_tuning
 from nasbench_tab.search.experiment import FILE as EXPERIMENT
 from nasbench_tab.search.experiment import experiment_of, read_experiment
 from nasbench_tab.search.ledger import ledger
@@ -33,17 +33,18 @@ def tuned(found: Evidence) -> Decision:
     if not with_settings:
         return Decision("not applicable", "no strategy has a setting", where, command)
     try:
-        records = read_tuning(results.directory)
+        # A tuning's own record, in the directory that it tuned in, is booked on nothing.
+        records = [r for r in read_tuning(results.directory) if r.get("booked_on", "") is not None]
     except ResultsError as err:
         return Decision("not recorded", str(err), where, command)
     wrong, missing, said = [], [], []
     wrong += [
         f"{TUNING} books tuning on {_named(record)}, which took no part"
         for record in records
-        if not any(_is_of(record, label) for label in results.strategies)
+        if not any(is_booked_on(record, label) for label in results.strategies)
     ]
     for label, settings in with_settings.items():
-        own = [record for record in records if _is_of(record, label)]
+        own = [record for record in records if is_booked_on(record, label)]
         if not own:
             missing.append(f"nothing says how the settings of {label} were chosen")
         for record in own:
@@ -72,13 +73,6 @@ def _named(record: dict[str, Any]) -> str:
     return str(record.get("booked_on") or record["strategy"])
 
 
-def _is_of(record: dict[str, Any], label: str) -> bool:
-    """Return whether a record is booked on a strategy; one written by hand may name it alone."""
-    if record.get("booked_on"):
-        return bool(record["booked_on"] == label)
-    return record["strategy"] in (label, label.partition("(")[0])
-
-
 def end_to_end(found: Evidence) -> Decision:
     """C2: search, validation, final training and overhead are all known; the total is their sum."""
     where = "runs/*/*/*.npz: seconds, cpu_seconds; the table's metrics train_seconds, eval_seconds"
@@ -100,7 +94,7 @@ def end_to_end(found: Evidence) -> Decision:
             f"{account.benchmark}, {account.strategy}: {account.automl.mean:,.0f} s simulated with the "
             f"final training, {account.overhead.mean:.2g} s of CPU"
         )
-    return decided([], dict.fromkeys(missing), "; ".join(said), where, command)
+    return decided(found.mistimed, dict.fromkeys(missing), "; ".join(said), where, command)
 
 
 def setup(found: Evidence) -> Decision:
@@ -109,7 +103,9 @@ def setup(found: Evidence) -> Decision:
     manifest = found.results.manifest
     wrong, missing = [], [*lacking_setup(manifest), *found.absent.values()]
     path = found.results.directory / EXPERIMENT
-    if path.exists():
+    if not path.exists():
+        missing.append(f"there is no {EXPERIMENT}, which runs the experiment again")
+    else:
         try:
             if read_experiment(path)._replace(tuning=()) != experiment_of(found.experiment):
                 wrong.append(f"{EXPERIMENT} is not the experiment of manifest.json")

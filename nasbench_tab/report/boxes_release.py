@@ -5,7 +5,9 @@ Every function looks for what would make its box fail, then for what is missing,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.paths import artefacts, user_folder
@@ -109,7 +111,7 @@ def method_code(found: Evidence) -> Decision:
 
 
 def method_settings(found: Evidence) -> Decision:
-    """A5: every setting of every strategy is there, defaults too, and the seeds of all runs."""
+    """A5: every setting of every strategy is there, defaults too, as its label says; and all seeds."""
     where = "manifest.json: experiment.strategies[].settings, seed, runs; runs/*/*/*.npz: runs"
     wrong, missing, said = [], [], []
     for label in found.results.strategies:
@@ -123,15 +125,25 @@ def method_settings(found: Evidence) -> Decision:
             )
         elif lacking := sorted(spec.settings.keys() - about["settings"].keys()):
             wrong.append(f"{label}: {', '.join(lacking)} not recorded")
+        elif differing := _differing(spec.settings, about["settings"]):
+            wrong.append(f"{label}: {', '.join(differing)}")
         said.append(f"{label}({', '.join(f'{k}={v!r}' for k, v in about['settings'].items())})")
-    seed, runs = found.experiment.get("seed"), found.experiment["runs"]
-    if not isinstance(seed, int):
-        wrong.append("the manifest has no master seed")
+    seed, runs = found.experiment["seed"], found.experiment["runs"]
     wrong += misnumbered(found)
     passed = (
         f"{'; '.join(said)}; master seed {seed}, runs 0 to {runs - 1}, each with its own generator"
     )
     return decided(wrong, missing, passed, where, "python -m json.tool DIR/manifest.json")
+
+
+def _differing(wanted: dict[str, Any], said: dict[str, Any]) -> list[str]:
+    """Return in words which settings are not what a strategy's label stands for."""
+    plain = json.loads(json.dumps(wanted))  # tuples are lists in a manifest
+    return [
+        f"{key}={value!r} recorded, where its label stands for {plain.get(key, 'none')!r}"
+        for key, value in said.items()
+        if key not in plain or plain[key] != value
+    ]
 
 
 def _shipped(name: str) -> bool:

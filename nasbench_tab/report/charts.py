@@ -247,7 +247,7 @@ def _x_unit(panel: Panel) -> tuple[float, str]:
         return 1.0, "Evaluations"
     first = min((float(curve.x[0]) for curve in panel.curves), default=1.0)
     seconds, name = next((unit for unit in _UNITS if first >= 0.1 * unit[0]), _UNITS[-1])
-    return seconds, f"Simulated time ({name})"
+    return seconds, f"{panel.x_title or 'Simulated time'} ({name})"
 
 
 def _tidy(curve: Curve, divisor: float) -> Curve:
@@ -298,8 +298,8 @@ def _plain_axis(curves: list[Curve], panel: Panel) -> _Axis:
     ends = [e for c in curves for part in (c.mean, c.low, c.high) if part is not None for e in part]
     low, high = (0.0, 1.0) if panel.quantity == "share" else (min(ends), max(ends))
     high = max(high, low + 0.1)
-    title = "Share of runs" if panel.quantity == "share" else "Mean rank (1 = best)"
-    return _Axis(title, False, low, high, _ticks(low, high))
+    usual = "Share of runs" if panel.quantity == "share" else "Mean rank (1 = best)"
+    return _Axis(panel.y_title or usual, False, low, high, _ticks(low, high))
 
 
 def groups_svg(found: CriticalDifference, labels: list[str], style: dict[str, Style]) -> str:

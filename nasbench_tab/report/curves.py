@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Protocol
 from nasbench_tab.report.summary import Searched, Summary, interval
-from nasbench_tab.search.exact import random_search_baseline
+from nasbench_tab.search.clocks import final_seconds
+from nasbench_tab.search.cost_curves import automl_incumbents
+from nasbench_tab.search.exact import Baseline, random_search_baseline
+from nasbench_tab.search.results import Results
 from nasbench_tab.stats.anytime import at_evaluations, at_seconds
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "Panel",
     "evaluations_panel",
     "seconds_panel",
+    "trained_panel",
 ]
 
 #: Labels of random search's expectation: by its exact law, or from so many simulated runs.
@@ -57,6 +61,9 @@ class Panel(NamedTuple):
         exact: Expected regret of random search: by its exact law, else simulated.
         no_exact: Why there is no exact one.
         quantity: What ``mean`` is.
+        baseline: The law of random search behind ``exact``, at the same points.
+        x_title: Title of that axis without its unit, where it is not the usual one.
+        y_title: Likewise.
     """
 
     axis: Literal["evaluations", "seconds", "regret"]
@@ -64,6 +71,9 @@ class Panel(NamedTuple):
     exact: Curve | None = None
     no_exact: str = ""
     quantity: Literal["regret", "rank", "share"] = "regret"
+    baseline: Baseline | None = None
+    x_title: str = ""
+    y_title: str = ""
 
 
 def evaluations_panel(summary: Summary, protocol: Protocol) -> Panel:
@@ -81,8 +91,12 @@ def evaluations_panel(summary: Summary, protocol: Protocol) -> Panel:
         counts = np.unique(counts)
         values = at_evaluations(one.found, one.trials.final[summary.metric.name], counts)
         curves += _curve(summary, one, counts.astype(np.float64), values)
-    exact, problem = _baseline(summary, protocol, curves)
-    return Panel("evaluations", curves, exact, problem)
+    baseline, problem = _baseline(summary, protocol, curves)
+    exact = None
+    if baseline is not None:
+        label = EXACT if baseline.is_exact else SIMULATED
+        exact = Curve(label, baseline.at, baseline.regret.mean)
+    return Panel("evaluations", curves, exact, problem, baseline=baseline)
 
 
 def seconds_panel(summary: Summary) -> Panel | None:
@@ -102,6 +116,25 @@ def seconds_panel(summary: Summary) -> Panel | None:
         values = at_seconds(one.found, one.trials.final[summary.metric.name], grid)
         curves += _curve(summary, one, grid, values)
     return Panel("seconds", curves)
+
+
+def trained_panel(results: Results, summary: Summary) -> tuple[Panel | None, str]:
+    """Return mean regret of a trained model against search and final training; or None and why not.
+
+    The AutoML variant of Lindauer and Hutter, JMLR 2020: an incumbent counts from the end of its own
+    full training. With measured overhead there is none, for the clock would not be the same twice.
+    """
+    if not summary.about["has_seconds"] or results.protocol.overhead != "none":
+        return None, ""
+    searched = []
+    for one in summary.searched:
+        final = final_seconds(results, summary.name, one.trials)
+        if np.isnan(final.seconds[one.found.which[one.found.which >= 0]]).any():
+            reason = final.note or "the table lacks the training time of some incumbents"
+            return None, f"No chart of the regret of a trained model: {reason}."
+        searched.append(one._replace(found=automl_incumbents(one.found, final.seconds)))
+    panel = seconds_panel(summary._replace(searched=searched))
+    return panel and panel._replace(x_title="Search and final training"), ""
 
 
 def _curve(summary: Summary, searched: Searched, x: _Floats, values: _Floats) -> list[Curve]:
@@ -144,11 +177,8 @@ def _spaced(start: float, end: float) -> _Floats:
 
 def _baseline(
     summary: Summary, protocol: Protocol, curves: list[Curve]
-) -> tuple[Curve | None, str]:
-    """Return the expected regret of random search; where that is not exact, or none, also the reason.
-
-    A simulated one has a band of its Monte-Carlo error.
-    """
+) -> tuple[Baseline | None, str]:
+    """Return what random search is worth; where that is not exact, or not known, also the reason."""
     bench = summary.background.bench
     if bench is None:
         return None, f"{summary.background.problem}."
@@ -161,11 +191,10 @@ def _baseline(
         )
     except InvalidArgumentError as err:
         return None, str(err)
-    mean = found.regret.mean
     if found.is_exact:
-        return Curve(EXACT, longest, mean), ""
+        return found, ""
     reason = (
         f"Random search is drawn as the mean of {found.runs:,} simulated runs: its exact law is not known, "
         f"because {found.reason}. Their standard error is at most {float(np.nanmax(found.error)):.2g}."
     )
-    return Curve(SIMULATED, longest, mean), reason
+    return found, reason

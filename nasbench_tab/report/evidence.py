@@ -10,13 +10,20 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import nasbench_tab
 from nasbench_tab.benchmarks.table import TableBenchmark
 from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.records import MEAN_SEED, Architecture
 from nasbench_tab.registry import load
+from nasbench_tab.report.recomputed import (
+    mistimed,
+    other_figures,
+    repeating,
+    underspent,
+    unlike_final,
+    unlike_table,
+)
 from nasbench_tab.search.clocks import table_behind
 from nasbench_tab.search.frame import run_incumbents
 from nasbench_tab.search.results import Results, Trials
@@ -53,7 +60,9 @@ class Evidence(NamedTuple):
         specs: The strategies that are found by their labels.
         unknown: Why a strategy is not among them.
         asked: How many observed values the tables were asked for again.
-        unlike: A line for each strategy some of whose values are not the table's.
+        unlike: A line for each strategy some of whose values, observed or final, are not the table's, and
+            for each figure of the manifest that is not.
+        mistimed: A line for each strategy whose times are not the table's.
     """
 
     results: Results
@@ -63,6 +72,7 @@ class Evidence(NamedTuple):
     unknown: dict[str, str]
     asked: int
     unlike: list[str]
+    mistimed: list[str]
 
     @property
     def experiment(self) -> dict[str, Any]:
@@ -72,9 +82,9 @@ class Evidence(NamedTuple):
 
 
 def gather(results: Results) -> Evidence:
-    """Load the tables, ask them again for every value, and find the strategies of a comparison."""
+    """Load the tables, ask them again for everything, and find the strategies of a comparison."""
     tables, absent, specs, unknown = {}, {}, {}, {}
-    asked, unlike = 0, []
+    asked, unlike, late = 0, list[str](), list[str]()
     for name in results.benchmarks:
         bench, problem = table_behind(results, name, results.protocol.training)
         if bench is None:
@@ -82,13 +92,19 @@ def gather(results: Results) -> Evidence:
         else:
             tables[name] = bench
             asked += sum(len(results.trials(name, label).values) for label in results.strategies)
-            unlike += _unlike_table(results, bench, name)
+            unlike += unlike_table(results, bench, name)
+            unlike += other_figures(results, bench, name)
+            wrong, lacking = unlike_final(results, bench, name)
+            unlike += wrong
+            if lacking:
+                absent[name] = "; ".join(lacking)
+            late += mistimed(results, bench, name)
     for label in results.strategies:
         try:
             specs[label] = strategy_spec(label)
         except NasbenchTabError as err:
             unknown[label] = f"the strategy {label!r} is not found by its name ({err})"
-    return Evidence(results, tables, absent, specs, unknown, asked, unlike)
+    return Evidence(results, tables, absent, specs, unknown, asked, unlike, late)
 
 
 def trial_sets(results: Results) -> Iterator[tuple[str, str, Trials]]:
@@ -96,38 +112,6 @@ def trial_sets(results: Results) -> Iterator[tuple[str, str, Trials]]:
     for name in results.benchmarks:
         for label in results.strategies:
             yield name, label, results.trials(name, label)
-
-
-def _unlike_table(results: Results, bench: TableBenchmark, name: str) -> list[str]:
-    problems = []
-    for label in results.strategies:
-        trials = results.trials(name, label)
-        try:
-            wrong = int((~_agreeing(bench, trials)).sum())
-        except NasbenchTabError as err:
-            problems.append(f"{name}, {label}: {err}")
-            continue
-        if wrong:
-            problems.append(
-                f"{name}, {label}: {wrong} of {len(trials.values)} values are not those of the table"
-            )
-    return problems
-
-
-def _agreeing(bench: TableBenchmark, trials: Trials) -> NDArray[np.bool_]:
-    same = np.zeros(len(trials.values), bool)
-    pairs = np.stack([trials.epochs.astype(np.int64), trials.seeds], axis=1)
-    for epoch, seed in np.unique(pairs, axis=0).tolist():
-        rows = (pairs == (epoch, seed)).all(axis=1)
-        found = bench.query(
-            trials.architectures[rows],
-            epoch=epoch,
-            seed=None if seed == MEAN_SEED else seed,
-            mask=True,
-        )
-        # Means may be taken in another order; nothing else may differ.
-        same[rows] = np.isclose(trials.values[rows], found.filled(np.nan), rtol=1e-9, atol=0)
-    return same
 
 
 def broken_protocol(evidence: Evidence) -> list[str]:
@@ -153,6 +137,8 @@ def broken_protocol(evidence: Evidence) -> list[str]:
             "evaluations at epochs that are not searched": (
                 ~np.isin(trials.epochs, results.benchmark(name)["epochs"])
             ).sum(),
+            f"repeated evaluations, with repeats = {protocol.repeats}": repeating(results, trials),
+            **underspent(results, trials),
         }
         for metric, most in protocol.limits:
             if name in evidence.tables and len(trials.values):

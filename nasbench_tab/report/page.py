@@ -7,8 +7,11 @@ write_report("out")     # out/report/index.html, out/report/figures/*, out/repor
 
 from __future__ import annotations
 
+import csv
+import math
 import re
 from importlib.resources import files
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,20 +20,22 @@ import numpy as np
 from markupsafe import Markup, escape
 
 import nasbench_tab
-from nasbench_tab.atomic import replacing, write_text
+from nasbench_tab.atomic import replacing
 from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.records import Architecture, Protocol
 from nasbench_tab.registry import load_space
 from nasbench_tab.report import provenance, words
+from nasbench_tab.report.across import TARGETS
 from nasbench_tab.report.answer import answer_table, doubts
 from nasbench_tab.report.belief import Belief, believe
 from nasbench_tab.report.charts import Style, chart_svg, inline, pdf, styles, swatch
 from nasbench_tab.report.checklist import checklist
 from nasbench_tab.report.checklist_text import latex, markdown
 from nasbench_tab.report.checklist_text import summary as boxes_summary
-from nasbench_tab.report.curves import Panel, evaluations_panel, seconds_panel
+from nasbench_tab.report.curves import Panel, evaluations_panel, seconds_panel, trained_panel
 from nasbench_tab.report.latex import latex_table
+from nasbench_tab.report.references import exact_luck, landscapes, references
 from nasbench_tab.report.speed import speed_table
 from nasbench_tab.report.summary import (
     BOOTSTRAP_SEED,
@@ -50,7 +55,7 @@ from nasbench_tab.report.tables import (
 )
 from nasbench_tab.report.together import together_section
 from nasbench_tab.search.final import reported
-from nasbench_tab.search.ledger import Account, ledger
+from nasbench_tab.search.ledger import Account, ledger, ledger_rows
 from nasbench_tab.search.results import Results, load_results
 from nasbench_tab.spaces.drawing import draw
 
@@ -87,8 +92,8 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
 
     Args:
         directory: What :func:`nasbench_tab.compare` wrote.
-        out: Where to write ``index.html``, ``figures/``, ``table.tex`` and the checklist as
-            Markdown and LaTeX; None = ``report`` in ``directory``.
+        out: Where to write ``index.html``, ``figures/``, ``table.tex``, ``ledger.csv`` and the
+            checklist as Markdown and LaTeX; None = ``report`` in ``directory``.
 
     Raises:
         ResultsError: There is no finished comparison, or the report cannot be written.
@@ -101,21 +106,31 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
     style = styles(results.strategies)
     sections = [
         _section(
-            results, summary, belief, [a for a in accounts if a.benchmark == summary.name], style
+            results,
+            summary,
+            belief,
+            [a for a in accounts if a.benchmark == summary.name],
+            style,
+            landscape,
         )
-        for summary, belief in zip(summaries, beliefs, strict=True)
+        for summary, belief, landscape in zip(
+            summaries, beliefs, landscapes(summaries, results.protocol), strict=True
+        )
     ]
     together = together_section(summaries, style)
+    made: dict[str, bytes] = {}  # all of it before the first write: a failure leaves no half report
     for figures in (together.figures, *(section.figures for section in sections)):
         for name, svg in figures.items():
-            write_text(folder / "figures" / f"{name}.svg", svg)
-            with replacing(folder / "figures" / f"{name}.pdf") as temporary:
-                temporary.write_bytes(pdf(svg))
+            made[f"figures/{name}.svg"] = svg.encode()
+            made[f"figures/{name}.pdf"] = pdf(svg)
     tables = [section.outcomes for section in sections]
-    write_text(folder / "table.tex", latex_table(results, summaries, tables))
     boxes = checklist(results)
-    write_text(folder / "checklist.md", markdown(boxes))
-    write_text(folder / "checklist.tex", latex(boxes))
+    texts = {
+        "table.tex": latex_table(results, summaries, tables),
+        "ledger.csv": _csv(ledger_rows(accounts)),
+        "checklist.md": markdown(boxes),
+        "checklist.tex": latex(boxes),
+    }
     context = _context(results, summaries, sections, style)
     units = dict.fromkeys(words.regret_unit(summary.metric) for summary in summaries)
     kinds = [provenance.times_kind(summary) for summary in summaries]
@@ -127,9 +142,23 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
         "boxes": boxes,
         "boxes_summary": boxes_summary(boxes),
     }
-    page = folder / "index.html"
-    write_text(page, _rendered(context))
-    return page
+    texts["index.html"] = _rendered(context)
+    made |= {name: text.encode() for name, text in texts.items()}
+    for name, content in made.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(content)
+    return folder / "index.html"
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    """Return rows with the same keys as a CSV document; figures that do not exist are empty."""
+    text = StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        lacking = {key: "" for key, v in row.items() if isinstance(v, float) and math.isnan(v)}
+        writer.writerow(row | lacking)
+    return text.getvalue()
 
 
 def _section(
@@ -138,20 +167,29 @@ def _section(
     belief: Belief,
     accounts: list[Account],
     style: dict[str, Style],
+    landscape: str,
 ) -> _Section:
     runs = results.manifest["experiment"]["runs"]
     title = f"{summary.name} · n = {runs:,} run{'s' * (runs != 1)}"
     unit = words.regret_unit(summary.metric)
     evaluations, seconds = evaluations_panel(summary, results.protocol), seconds_panel(summary)
+    trained, untrained = trained_panel(results, summary)
     stem = re.sub(r"[^A-Za-z0-9._-]", "-", summary.name)
     charts, figures = [], {}
-    for panel in (evaluations, seconds):
+    for panel, name, heading, said in (
+        (evaluations, "evaluations", title, "Mean regret against evaluations"),
+        (seconds, "seconds", title, "Mean regret against seconds"),
+        (
+            trained,
+            "trained",
+            f"{summary.name} · regret of a trained model",
+            "Mean regret of a trained model against search and final training",
+        ),
+    ):
         if panel is not None and panel.curves:
-            svg = chart_svg(panel, title, unit, style)
-            figures[f"{stem}-{panel.axis}"] = svg
-            label = (
-                f"Mean regret against {panel.axis} on {summary.name}; figures in the table below"
-            )
+            svg = chart_svg(panel, heading, unit, style)
+            figures[f"{stem}-{name}"] = svg
+            label = f"{said} on {summary.name}; figures in the table below"
             charts.append(Markup(inline(svg, escape(label))))  # noqa: S704 - made by vl-convert
     cells = _cells(summary, results.protocol)
     figures |= {f"{stem}-cell-{i}": cell["figure"] for i, cell in enumerate(cells, start=1)}
@@ -168,14 +206,19 @@ def _section(
             f"objective: {value}{_in_unit(summary)}",
         ],
         charts=charts,
-        notes=_notes(summary, results.protocol, evaluations, seconds),
+        notes=[
+            *_notes(summary, results.protocol, evaluations, seconds),
+            *filter(None, [untrained, landscape]),
+        ],
         outcome_caption=(
             f"Final incumbents after {words.budget(results.protocol)}: {value}{_in_unit(summary)}"
             + (f", regret in {unit}" if unit else "")
         ),
-        outcomes=outcome_table(summary, evaluations),
+        outcomes=outcome_table(summary, references(summary, results.protocol, evaluations)),
         speed=speed_table(summary, results.protocol),
-        optimism=optimism_table(summary, belief.optimism),
+        optimism=optimism_table(
+            summary, belief.optimism, exact_luck(summary, results.protocol, evaluations)
+        ),
         optimism_note=optimism_note(belief.optimism),
         costs=cost_table(summary),
         ledger=ledger_table(accounts),
@@ -327,6 +370,7 @@ def _context(
         "headline": words.headline(summaries, runs),
         "intervals": runs >= MIN_RUNS,
         "min_runs": MIN_RUNS,
+        "n_targets": len(TARGETS),
         "repetitions": f"{REPETITIONS:,}",
         "bootstrap_seed": BOOTSTRAP_SEED,
         "warning": words.warning(runs),

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.benchmarks.table import TableBenchmark
-from nasbench_tab.errors import NasbenchTabError
-from nasbench_tab.records import Architecture, Metric, Protocol
+from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError
+from nasbench_tab.records import MEAN_SEED, Architecture, Metric, Protocol
 from nasbench_tab.registry import load
+from nasbench_tab.search.atoms import reachable
+from nasbench_tab.search.final import final_values, reported
 from nasbench_tab.search.frame import distinct_cells, run_finals, run_incumbents
 from nasbench_tab.search.results import Results, Trials
 from nasbench_tab.stats.anytime import Incumbents
@@ -24,6 +26,7 @@ from nasbench_tab.stats.bootstrap import (
     resampling_weights,
     widened_level,
 )
+from nasbench_tab.stats.targets import relative_improvement
 
 __all__ = [
     "BOOTSTRAP_SEED",
@@ -126,7 +129,7 @@ class Outcome(NamedTuple):
         quartiles: First and third quartile over runs.
         regret: Mean regret.
         behind: Mean regret minus the leader's, paired by run.
-        improvement: Relative improvement over the mean of the space, in percent.
+        improvement: Relative improvement over the mean of the space, in percent; NaN where that is 0.
         tests: Mean of each test metric.
         evaluations: Mean, least and most evaluations of a run.
         distinct: Mean number of different cells in a run.
@@ -144,7 +147,7 @@ class Outcome(NamedTuple):
     quartiles: tuple[float, float]
     regret: Estimate
     behind: Estimate
-    improvement: float
+    improvement: Estimate
     tests: dict[str, Estimate]
     evaluations: tuple[float, int, int]
     distinct: float
@@ -226,13 +229,15 @@ def _summary(results: Results, name: str) -> Summary:
     ranking = _ranking(scores[metric.name])
     random = (s for s in results.strategies if results.strategy(s)["factory"] == _RANDOM)
     leader = next((s for s in searched if ranking and s.label == ranking[0]), None)
+    background = _background(about, results.protocol)
+    space = _space_values(background, about, results.protocol)
     return Summary(
         name=name,
         about=about,
         metric=metric,
-        background=_background(about, results.protocol),
+        background=background,
         searched=searched,
-        outcomes=[_outcome(s, leader, about, metric) for s in searched],
+        outcomes=[_outcome(s, leader, about, metric, space) for s in searched],
         leader=ranking[0] if ranking else None,
         runner_up=ranking[1] if len(ranking) > 1 else None,
         random=next(random, None),
@@ -277,8 +282,32 @@ def _estimate(data: _Floats) -> Estimate:
     return Estimate(float(found.estimate), float(found.low), float(found.high), len(data))
 
 
+def _space_values(background: Background, about: dict[str, Any], protocol: Protocol) -> _Floats:
+    """Return the mean value of every cell within reach, or only their mean where there is no table."""
+    bench = background.bench
+    if bench is None:
+        return np.array([about["mean"]], np.float64)
+    means = protocol._replace(final="mean", report=())
+    cells = reachable(bench, means)[0]
+    return final_values(reported(bench, means)[0], means, cells, np.full(len(cells), MEAN_SEED))
+
+
+def _improvement(values: _Floats, space: _Floats, metric: Metric) -> Estimate:
+    if not len(values):
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    try:
+        found = relative_improvement(values, space, weights(len(values)), metric.direction).mean
+    except InvalidArgumentError:  # a mean, median or middle half of exactly 0
+        return Estimate(np.nan, np.nan, np.nan, len(values))
+    return Estimate(float(found.estimate), float(found.low), float(found.high), len(values))
+
+
 def _outcome(
-    searched: Searched, leader: Searched | None, about: dict[str, Any], metric: Metric
+    searched: Searched,
+    leader: Searched | None,
+    about: dict[str, Any],
+    metric: Metric,
+    space: _Floats,
 ) -> Outcome:
     trials, value = searched.trials, searched.value[searched.known]
     n, lengths = len(value), trials.lengths
@@ -286,7 +315,6 @@ def _outcome(
     mean = float(value.mean()) if n else np.nan
     quartiles = np.quantile(value, [0.25, 0.5, 0.75]) if n else np.full(3, np.nan)
     reference = searched if leader is None else leader
-    gain = metric.score(mean) - metric.score(about["mean"])
     return Outcome(
         strategy=searched.label,
         n=n,
@@ -297,7 +325,7 @@ def _outcome(
         quartiles=(float(quartiles[0]), float(quartiles[2])),
         regret=_estimate(searched.regret),
         behind=_estimate(searched.regret - reference.regret),
-        improvement=100 * gain / abs(about["mean"]) if about["mean"] else np.nan,
+        improvement=_improvement(value, space, metric),
         tests={test: _estimate(searched.finals[test]) for test in about["test_metrics"]},
         evaluations=(float(lengths.mean()), int(lengths.min()), int(lengths.max())),
         distinct=float(distinct_cells(trials).mean()),

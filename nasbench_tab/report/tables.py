@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from nasbench_tab.report.across import Across
-from nasbench_tab.report.curves import Panel
+from nasbench_tab.report.references import Luck, Reference
 from nasbench_tab.report.summary import Estimate, Outcome, Summary
 from nasbench_tab.report.words import (
     NOTHING,
@@ -61,12 +61,12 @@ class Table(NamedTuple):
     rows: list[Row]
 
 
-def outcome_table(summary: Summary, panel: Panel) -> Table:
-    """Return the final figures of each strategy, and random search's exact expectation below them.
+def outcome_table(summary: Summary, beside: Sequence[Reference] = ()) -> Table:
+    """Return the final figures of each strategy, and below them what they are compared with.
 
     Args:
         summary: The benchmark.
-        panel: Its curves over evaluations; they hold the exact expectation.
+        beside: Laws of random search and of random sampling.
     """
     tests = list(summary.about["test_metrics"])
     level = (
@@ -80,14 +80,11 @@ def outcome_table(summary: Summary, panel: Panel) -> Table:
         "quartiles",
         f"mean regret{level}",
         f"behind the lowest{level}",
-        "relative improvement",
+        f"relative improvement{level}",
         *(f"{metric_name(test)}{level}" for test in tests),
     ]
     rows = [_outcome_row(summary, outcome, tests) for outcome in summary.outcomes]
-    if panel.exact is not None:
-        rows.append(
-            _exact_row(summary, float(panel.exact.mean[-1]), panel.exact.label, len(titles))
-        )
+    rows += [_reference_row(summary, reference, tests) for reference in beside]
     return Table(titles, rows)
 
 
@@ -120,11 +117,16 @@ def of_interval(found: Interval, n: int) -> Estimate:
     return Estimate(float(found.estimate), float(found.low), float(found.high), n)
 
 
-def optimism_table(summary: Summary, found: Sequence[Optimism]) -> Table:
+def optimism_table(summary: Summary, found: Sequence[Optimism], exact: Luck | None = None) -> Table:
     """Return how much better each strategy's winners looked than trainings that it did not see.
 
     No rows where nothing is known of any strategy, for one and the same reason:
     :func:`optimism_note` gives that.
+
+    Args:
+        summary: The benchmark.
+        found: One entry a strategy.
+        exact: What is expected of random search.
     """
     if optimism_note(found):
         return Table([], [])
@@ -137,6 +139,10 @@ def optimism_table(summary: Summary, found: Sequence[Optimism]) -> Table:
             shown = [estimate(of_interval(i, one.n), places) for i in (one.observed, one.reported)]
             cells = [*shown, f"{one.n:,}", f"{one.left_out + one.without:,}"]
         rows.append(Row(one.strategy, [Cell(text) for text in cells]))
+    if exact is not None:
+        shown = [number(value, places) for value in (exact.observed, exact.reported)]
+        cells = [*shown, NOTHING, f"{number(100 * exact.left_out, 1)}\u00a0%"]
+        rows.append(Row(exact.label, [Cell(text) for text in cells], reference=True))
     return Table(titles, rows)
 
 
@@ -236,16 +242,25 @@ def _outcome_row(summary: Summary, outcome: Outcome, tests: list[str]) -> Row:
     return Row(outcome.strategy, cells)
 
 
-def _exact_row(summary: Summary, regret: float, label: str, n_columns: int) -> Row:
-    places, metric, about = decimals(summary), summary.metric, summary.about
-    value = about["optimum"] - regret if metric.direction == "max" else about["optimum"] + regret
-    gain = metric.score(value) - metric.score(about["mean"])
-    texts = [NOTHING] * n_columns
-    texts[1], texts[5] = number(value, places), number(regret, places)
-    texts[7] = _percent(100 * gain / abs(about["mean"])) if about["mean"] else NOTHING
-    return Row(label, [Cell(text) for text in texts], reference=True)
+def _reference_row(summary: Summary, found: Reference, tests: list[str]) -> Row:
+    places, metric, mean = decimals(summary), summary.metric, summary.about["mean"]
+    gain = metric.score(found.mean) - metric.score(mean)
+    percent = 100 * gain / abs(mean) if mean else float("nan")
+    first, median, third = (number(value, places) for value in found.quartiles)
+    texts = [
+        NOTHING,
+        number(found.mean, places),
+        number(found.sd, places),
+        median,
+        f"{first} to {third}",
+        number(found.regret, places),
+        NOTHING,
+        _percent(Estimate(percent, float("nan"), float("nan"), 0)),
+        *(number(found.tests.get(t, float("nan")), decimals(summary, t)) for t in tests),
+    ]
+    return Row(found.label, [Cell(text) for text in texts], reference=True)
 
 
-def _percent(value: float) -> str:
-    text = number(value, 2)
-    return text if text == NOTHING else f"{text} %"
+def _percent(found: Estimate) -> str:
+    text = estimate(found, 2)
+    return text if text == NOTHING else f"{text}\u00a0%"

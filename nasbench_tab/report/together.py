@@ -21,7 +21,7 @@ class TogetherSection(NamedTuple):
 
     Attributes:
         reason: Why there is nothing; empty where there is.
-        charts: Mean ranks, profile and, with enough benchmarks, the groups.
+        charts: Mean ranks, profile, targets and, with enough benchmarks, the groups.
         table: Each strategy over all benchmarks; None where there is nothing.
         tests: Sentences on the tests over benchmarks, or why there are none.
         figures: SVG documents by file name.
@@ -45,10 +45,12 @@ def together_section(summaries: list[Summary], style: dict[str, Style]) -> Toget
     figures = {
         "all-ranks": chart_svg(found.ranks, title, "", style),
         "all-profile": chart_svg(found.profile, title, "", style),
+        "all-targets": chart_svg(found.targets, title, "", style),
     }
     says = {
         "all-ranks": "Mean rank against evaluations over all benchmarks",
         "all-profile": "Share of runs with at most so much normalised regret",
+        "all-targets": "Share of targets of normalised regret reached against evaluations",
         "all-groups": "Mean ranks, and which strategies are not told apart",
     }
     labels = [one.strategy for one in found.together]

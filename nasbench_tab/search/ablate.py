@@ -222,14 +222,15 @@ def read_ablation(directory: str | Path) -> dict[str, Any]:
     path = Path(directory) / ABLATION
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        keys = {"label", "switch", "from", "to"}
-        known = isinstance(record["base"], str) and all(keys <= {*v} for v in record["variants"])
+        variants = record["variants"]
+        known = isinstance(record["base"], str) and isinstance(variants, list)
+        known = known and all(map(_is_variant, variants))
     except FileNotFoundError as err:
         raise ResultsError(
             f"{directory} holds no finished ablation (no {ABLATION}). Make one with nasbench-tab ablate, "
             "or finish it with --resume."
         ) from err
-    except (OSError, ValueError, TypeError, KeyError) as err:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as err:
         raise ResultsError(
             f"{path} cannot be read ({type(err).__name__}: {err}). Run the ablation again with --resume."
         ) from err
@@ -237,6 +238,13 @@ def read_ablation(directory: str | Path) -> dict[str, Any]:
         raise ResultsError(f"{path} is damaged. Run the ablation again with --resume.")
     found: dict[str, Any] = record
     return found
+
+
+def _is_variant(variant: object) -> bool:
+    if not isinstance(variant, dict) or not {"label", "switch", "from", "to"} <= {*variant}:
+        return False
+    names = (variant["label"], variant["switch"], variant.get("directory", ""))
+    return all(isinstance(name, str) for name in names)
 
 
 def ablation(results: Results) -> list[AblationRow]:

@@ -8,6 +8,7 @@ ones also booked_on, tuned_on_test and overlap.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from nasbench_tab.atomic import write_text
 from nasbench_tab.errors import InvalidArgumentError, ResultsError
 from nasbench_tab.search.results import Results, load_results
 
-__all__ = ["TUNING", "book_tuning", "read_tuning", "write_tuning"]
+__all__ = ["TUNING", "book_tuning", "is_booked_on", "read_tuning", "write_tuning"]
 
 #: The file's name.
 TUNING = "tuning.json"
@@ -32,16 +33,18 @@ def read_tuning(directory: str | Path) -> list[dict[str, Any]]:
         records = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as err:
+    except (OSError, ValueError, RecursionError) as err:
         raise ResultsError(
             f"{path} cannot be read ({err}). Delete it and book the tuning again."
         ) from err
-    if not isinstance(records, list) or not all(map(_is_record, records)):
+    problems = _problems(records)
+    if problems:
         raise ResultsError(
-            f"{path} is no list of tuning records (strategy, benchmarks, evaluations, seconds ...). "
-            "Delete it and book the tuning again."
+            f"{path} is no list of tuning records (strategy, benchmarks, evaluations, seconds ...): "
+            f"{problems[0]}. Delete it and book the tuning again."
         )
-    return records
+    found: list[dict[str, Any]] = records
+    return found
 
 
 def write_tuning(directory: str | Path, records: list[dict[str, Any]]) -> None:
@@ -50,16 +53,72 @@ def write_tuning(directory: str | Path, records: list[dict[str, Any]]) -> None:
     write_text(Path(directory) / TUNING, text + "\n")
 
 
-def _is_record(record: object) -> bool:
-    if not isinstance(record, dict):
-        return False
-    seconds, evaluations = record.get("seconds", ""), record.get("evaluations")
-    return (
-        isinstance(record.get("strategy"), str)
-        and isinstance(record.get("benchmarks"), list)
-        and isinstance(evaluations, int)
-        and (seconds is None or (isinstance(seconds, (int, float)) and seconds >= 0))
-    )
+def is_booked_on(record: dict[str, Any], label: str) -> bool:
+    """Return whether a record of tuning is booked on the strategy ``label``.
+
+    ``tune`` leaves a record that is booked on nothing yet; one that was written by hand may name the
+    strategy without its settings.
+    """
+    if "booked_on" in record:
+        return bool(record["booked_on"] == label)
+    return record["strategy"] in (label, label.partition("(")[0])
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_seconds(value: object) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value is None or (number and 0 <= value < 1e300)  # type: ignore[operator]
+
+
+def _is_space(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(values, list) for values in value.values())
+
+
+#: What a record holds: a test of each value and what it should be.
+_NEEDED: dict[str, tuple[Callable[[object], bool], str]] = {
+    "strategy": (_is_text, "a name"),
+    "benchmarks": (_is_texts, "a list of names"),
+    "evaluations": (_is_count, "a number of evaluations"),
+    "seconds": (_is_seconds, "a number of seconds, or null"),
+}
+_OPTIONAL: dict[str, tuple[Callable[[object], bool], str]] = {
+    "cpu_seconds": (_is_seconds, "a number of seconds, or null"),
+    "space": (lambda value: value is None or _is_space(value), "{setting: [values]}"),
+    "overlap": (_is_texts, "a list of names"),
+    "tuned_on_test": (lambda value: isinstance(value, bool), "true or false"),
+    "chosen": (lambda value: value is None or _is_text(value), "a strategy's label"),
+    "booked_on": (lambda value: value is None or _is_text(value), "a strategy's label, or null"),
+}
+
+
+def _problems(records: object) -> list[str]:
+    """Return what keeps ``records`` from being a list of records of tuning."""
+    if not isinstance(records, list):
+        return [f"it is a {type(records).__name__}"]
+    problems = []
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            problems.append(f"record {number} is {record!r:.60}")
+            continue
+        for key, (fits, words) in {**_NEEDED, **_OPTIONAL}.items():
+            if key not in record and key in _NEEDED:
+                problems.append(f"record {number} has no {key}")
+            elif key in record and not fits(record[key]):
+                problems.append(
+                    f"{key} of record {number} must be {words}; got {record[key]!r:.60}"
+                )
+    return problems
 
 
 def book_tuning(
@@ -96,6 +155,11 @@ def book_tuning(
             f"{results_dir} is the tuning itself. Book it on a comparison on other benchmarks."
         )
     record = own[-1]
+    if record.get("chosen") is None:
+        raise ResultsError(
+            f"{Path(tuning_dir) / TUNING} does not say which settings tuning chose (chosen). Finish the "
+            "tuning with nasbench-tab tune --resume."
+        )
     hashes = {tuning.benchmark(name)["hash"] for name in tuning.benchmarks}
     overlap = [
         name

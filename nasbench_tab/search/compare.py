@@ -207,6 +207,10 @@ def _run_block(
 def _loaded(name: str, protocol: Protocol) -> Benchmark:
     """Return a benchmark; loaded once in each process, as long as its table stays the same."""
     fingerprint = str(read_table_manifest(table_folder(name)).get("hash"))
+    if not isinstance(protocol.training, (str, type(None))):
+        raise InvalidArgumentError(
+            f"A protocol's training is a label or None; got {protocol.training!r}."
+        )
     return _loaded_once(name, protocol.training, fingerprint)
 
 

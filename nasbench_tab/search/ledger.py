@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Protocol
-from nasbench_tab.search.booking import TUNING, read_tuning
+from nasbench_tab.search.booking import TUNING, is_booked_on, read_tuning
 from nasbench_tab.search.clocks import Clock, continued_from, run_clocks
 from nasbench_tab.search.frame import distinct_cells
 from nasbench_tab.search.protocol import is_integer
@@ -232,7 +232,7 @@ def _answers(protocol: Protocol) -> str:
 
 
 def _tuning(booked: list[dict[str, Any]], label: str) -> Amount:
-    own = [record for record in booked if _belongs(record, label)]
+    own = [record for record in booked if is_booked_on(record, label)]
     if not own:
         return Amount(float("nan"), note=f"no tuning was booked ({TUNING})")
     counts = [record["evaluations"] for record in own]
@@ -246,14 +246,3 @@ def _tuning(booked: list[dict[str, Any]], label: str) -> Amount:
     if any(record["seconds"] is None for record in own):
         return Amount(float("nan"), note="; ".join([*notes, "some of it without simulated times"]))
     return Amount(float(sum(record["seconds"] for record in own)), note="; ".join(notes))
-
-
-def _belongs(record: dict[str, Any], label: str) -> bool:
-    """Return whether a record of tuning is booked on the strategy ``label``.
-
-    ``tune`` leaves a record that is booked on nothing yet; one that was written by hand may name the
-    strategy without its settings.
-    """
-    if "booked_on" in record:
-        return bool(record["booked_on"] == label)
-    return record["strategy"] in (label, label.partition("(")[0])

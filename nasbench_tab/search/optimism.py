@@ -150,10 +150,13 @@ def run_optimism(
     runs = np.flatnonzero(found[:, -1] >= 0)
     if not len(runs):
         return Gaps(nothing, nothing.copy())
-    each = _winners(bench, trials, runs, found[runs, -1])
+    last = found[runs, -1]
+    ids, table, seen = _winners(bench, trials, runs, last)
+    drawn = trials.seeds[last][:, None] == ids
+    direction = bench.objective.direction
     observed, reported = nothing, nothing.copy()
-    observed[runs] = each.observed
-    reported[runs] = _in_report(bench, protocol, each)
+    observed[runs] = gaps(trials.values[last], table, seen, direction).observed
+    reported[runs] = _in_report(bench, protocol, trials.architectures[last], ids, seen, drawn)
     return Gaps(observed, reported)
 
 
@@ -172,13 +175,14 @@ def random_search_optimism(
     seen = known.seed[:, None] == ids
     each = gaps(known.observed, table[known.which], seen, bench.objective.direction)
     has = np.isfinite(each.observed)
+    in_report = _in_report(bench, protocol, known.cells[known.which], ids, seen, seen)
     how = draws(protocol, known, int(counts.max(initial=1)))._asdict()
 
     def expected(worth: _Floats) -> _Floats:
         return best_of_draws(known.score, np.where(has, worth, 0.0), known.weight, counts, **how)
 
     share = np.ones(len(counts)) if has.all() else expected(np.ones(len(has)))
-    of_pairs = (each.observed, _in_report(bench, protocol, each))
+    of_pairs = (each.observed, in_report)
     observed, reported = (
         np.divide(expected(gap), share, out=np.full(len(counts), np.nan), where=share > 0)
         for gap in of_pairs
@@ -186,17 +190,35 @@ def random_search_optimism(
     return ExactOptimism(counts, observed, reported, 1 - share)
 
 
-def _in_report(bench: Benchmark, protocol: Protocol, each: Gaps) -> _Floats:
-    """Return the optimism of the values that reports show; NaN where those are of other trainings."""
-    if protocol.final_training not in (None, getattr(bench, "training", None)):
-        return np.full(len(each.observed), np.nan)
+def _in_report(
+    bench: Benchmark,
+    protocol: Protocol,
+    cells: NDArray[np.uint8],
+    ids: NDArray[np.int64],
+    seen: NDArray[np.bool_],
+    drawn: NDArray[np.bool_],
+) -> _Floats:
+    """Return ``(R,)`` the optimism of the values that reports show, those after full training.
+
+    NaN where they are of other trainings than the search's, or of the best epoch.
+    """
+    other = protocol.final_training not in (None, getattr(bench, "training", None))
+    if other or protocol.final_epoch != "last" or not len(cells):
+        return np.full(len(cells), np.nan)
+    unique, number = np.unique(cells, axis=0, return_inverse=True)
+    known, full = seed_table(bench, unique)
+    table = np.full((len(unique), len(ids)), np.nan)
+    table[:, np.searchsorted(ids, known)] = full
+    table = table[number.reshape(-1)]
+    chosen = np.where(drawn, table, 0.0).sum(axis=1)  # NaN where it never ended
+    each = gaps(chosen, table, seen, bench.objective.direction)
     return each.observed if protocol.final == "seen" else each.mean
 
 
 def _winners(
     bench: Benchmark, trials: Trials, runs: NDArray[np.intp], last: NDArray[np.int64]
-) -> Gaps:
-    """Return the optimism of the winners ``last`` of ``runs``."""
+) -> tuple[NDArray[np.int64], _Floats, NDArray[np.bool_]]:
+    """Return training seeds, the winners' values with each, and which of these their run saw."""
     own, epochs = trials.architectures[last], trials.epochs[last]
     ids, table = seed_table(bench, own, int(epochs[0]))
     for epoch in np.unique(epochs[epochs != epochs[0]]).tolist():
@@ -215,7 +237,7 @@ def _winners(
         raise ResultsError(
             f"The results hold trainings that {bench.name} does not know. Compare again with this table."
         )
-    return gaps(trials.values[last], table, seen, bench.objective.direction)
+    return ids, table, seen
 
 
 def _networks(bench: Benchmark, cells: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -164,7 +164,7 @@ PRESETS = {
             test=True,
             notes=(
                 "its random search draws without replacement; repeats that are free come to the same",
-                "its evolution keeps 29 members of a population of 30",
+                "its evolution starts from 10 cells and grows to 29 members; ours founds 30 first",
             ),
         ),
         Preset(
@@ -246,12 +246,14 @@ def fit(preset: Preset, bench: Benchmark) -> Fitted:
     """
     protocol, changes = preset.protocol, []
     if preset.space and bench.space.name != preset.space:
-        changes.append(f"it was published for the space {preset.space}, not {bench.space.name}")
+        budget = ", and so was its budget" if preset.budgets else ""
+        changes.append(
+            f"it was published for the space {preset.space}, not {bench.space.name}{budget}"
+        )
     if preset.budgets:
         if bench.name not in preset.budgets:
             raise InvalidArgumentError(
-                f"{preset.name} has no published budget for {bench.name}; it has for "
-                f"{', '.join(preset.budgets)}."
+                f"{preset.name} has no published budget for {bench.name}; it has for {', '.join(preset.budgets)}."
             )
         protocol = protocol._replace(seconds=preset.budgets[bench.name])
     if protocol.seconds is not None and not bench.has_seconds:

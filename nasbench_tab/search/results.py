@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from nasbench_tab.atomic import replacing
 from nasbench_tab.errors import ResultsError, unknown_name
 from nasbench_tab.records import Metric, Protocol, Run
+from nasbench_tab.search.manifest import check_manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,6 +163,7 @@ def load_results(directory: str | Path) -> Results:
     """
     manifest = read_manifest(Path(directory))
     try:
+        check_manifest(manifest)
         results = Results(Path(directory), manifest)
         missing = [path for path in results.shard_paths if not path.is_file()]
     except (KeyError, TypeError, ValueError) as err:

@@ -13,12 +13,17 @@ from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load
 from nasbench_tab.search.compare import compare
 from nasbench_tab.search.presets import DEFAULT, PRESETS, fit, preset_named, settings_of
-from nasbench_tab.stats.bootstrap import Interval, mean_interval, resampling_weights
+from nasbench_tab.stats.bootstrap import (
+    MIN_RUNS,
+    Interval,
+    mean_interval,
+    resampling_weights,
+    widened_level,
+)
 
 __all__ = ["Answered", "sensitivity"]
 
 _REPETITIONS, _SEED = 2000, 20240
-_FEWEST = 5  # runs for an interval
 
 
 class Answered(NamedTuple):
@@ -129,8 +134,8 @@ def sensitivity(
 
 def _estimate(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Interval:
     values = values[np.isfinite(values)]
-    if len(values) < _FEWEST:
+    if len(values) < MIN_RUNS:
         mean = values.mean() if len(values) else np.nan
         return Interval(np.asarray(mean), np.asarray(np.nan), np.asarray(np.nan))
     weights = resampling_weights(len(values), _REPETITIONS, np.random.default_rng(_SEED))
-    return mean_interval(values, weights)
+    return mean_interval(values, weights, widened_level(len(values)))

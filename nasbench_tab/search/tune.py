@@ -27,6 +27,7 @@ from nasbench_tab.search.ledger import Amount, amount, few_runs_note
 from nasbench_tab.search.protocol import is_integer
 from nasbench_tab.search.results import Results
 from nasbench_tab.search.specs import strategy_spec
+from nasbench_tab.stats import aggregate
 from nasbench_tab.strategies.base import StrategySpec
 
 __all__ = ["Tried", "Tuning", "grid_of", "normalised_regret", "rank_settings", "tune"]
@@ -238,7 +239,7 @@ def normalised_regret(results: Results) -> dict[str, _Floats]:
         here = frame[frame["benchmark"] == name]
         for label in results.strategies:
             regret = here.loc[here["strategy"] == label, "regret"].to_numpy(np.float64)
-            columns[label].append(regret / scale)
+            columns[label].append(aggregate.normalised_regret(regret, 0.0, scale, "min"))
     return {label: np.stack(parts, axis=1) for label, parts in columns.items()}
 
 
@@ -290,7 +291,10 @@ def _cost(results: Results) -> dict[str, Any]:
         for label in results.strategies:
             trials = results.trials(name, label)
             evaluations += int(trials.lengths.sum())
-            seconds += float(run_clocks(results, name, trials).search.seconds.sum())
+            clocks = run_clocks(results, name, trials)
+            seconds += float(clocks.search.seconds.sum())
+            if results.protocol.validation != "none":  # then the protocol charges it
+                seconds += float(clocks.validation.seconds.sum())
             cpu += float(trials.cpu_seconds.sum())
     simulated = seconds if math.isfinite(seconds) else None
     return {"evaluations": evaluations, "seconds": simulated, "cpu_seconds": cpu}

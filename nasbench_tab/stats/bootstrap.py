@@ -42,7 +42,6 @@ __all__ = [
     "MIN_RUNS",
     "Interval",
     "mean_interval",
-    "paired_difference",
     "percentile_interval",
     "resampling_weights",
     "stratified_weights",
@@ -170,20 +169,3 @@ def mean_interval(
     tail = (1 - level) / 2
     low, high = np.quantile(weights @ data, [tail, 1 - tail], axis=0)
     return Interval(np.asarray(data.mean(axis=0)), np.asarray(low), np.asarray(high))
-
-
-def paired_difference(
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    level: float = 0.95,
-) -> Interval:
-    """Return the mean of ``first - second`` with its interval, where run ``i`` of both belong together.
-
-    Args:
-        first: ``(R,)`` one number per run.
-        second: ``(R,)`` the other's, in the same order of runs.
-        weights: ``(B, R)`` from :func:`resampling_weights`.
-        level: As in :func:`mean_interval`.
-    """
-    return mean_interval(first - second, weights, level)

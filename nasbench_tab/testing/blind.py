@@ -41,6 +41,9 @@ def check_blind(
     HDF5 object and no collection of test values. So a strategy that reads test values has nowhere to
     read them from, short of loading a table itself, which is refused while it is at work.
 
+    What is not seen: a strategy that takes the benchmark from ``gc.get_objects()`` when it needs it and
+    lets go of it again. :func:`nasbench_tab.testing.check_shuffled` catches it.
+
     Args:
         strategy: A name, ``package.module:Name``, a class or a plain function.
         benchmark: Where to try it; one that has test values.

@@ -14,8 +14,8 @@ with the exact law of random search, not with simulated runs of it.
 
 What the checks cannot see: a strategy whose module loads a table when it is imported and keeps only
 numbers from it; one that reads files by other means than this package and h5py; one that walks
-through the frames of its callers. The last two are still caught by the shuffled table where they
-lead to its values.
+through the frames of its callers; one that takes the benchmark from ``gc.get_objects()``. The last
+three are still caught by the shuffled table where they lead to its values.
 """
 
 from __future__ import annotations

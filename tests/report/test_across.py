@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from nasbench_tab.report.across import Across, across
-from nasbench_tab.report.charts import styles
+from nasbench_tab.report.charts import chart_svg, styles
 from nasbench_tab.report.summary import summarise
 from nasbench_tab.report.together import TogetherSection, together_section
 from nasbench_tab.search.results import Results
@@ -47,6 +47,27 @@ def normalised(results: Results) -> np.ndarray:
         scale = abs(about["optimum"] - about["mean"])
         of_task.append(part[results.strategies].to_numpy() / scale)
     return np.stack(of_task, axis=1)
+
+
+def test_targets_are_counted_one_by_one(compared: Compared) -> None:
+    results = compared(THREE, BOTH, 12)
+    panel = found(results).targets
+    targets = 10 ** -np.linspace(0, 2, 21)
+    for curve, one in zip(panel.curves, THREE, strict=True):
+        for count in (1, int(curve.x[-1])):
+            reached = []
+            for summary in summarise(results):
+                searched = next(s for s in summary.searched if s.label == curve.label)
+                about, final = summary.about, searched.trials.final[summary.metric.name]
+                scale = abs(about["optimum"] - about["mean"])
+                for which in searched.found.which[:, :count]:
+                    best = np.abs(about["optimum"] - final[which[which >= 0]]).min() / scale
+                    reached += [best <= target for target in targets]
+            at = curve.mean[list(curve.x).index(count)]
+            assert at == pytest.approx(np.mean(reached)), one
+        assert curve.low is not None
+        assert (np.diff(curve.mean) >= 0).all()
+    assert "Share of targets reached" in chart_svg(panel, "", "", styles(results.strategies))
 
 
 @pytest.mark.parametrize("strategies", [THREE, THREE[:2]], ids=["three", "two"])
@@ -124,7 +145,7 @@ def test_no_tests_over_few_benchmarks(compared: Compared, home: Path) -> None:
         assert (both.friedman, both.wilcoxon, both.difference, both.bayes, both.pair) == (None,) * 5
         assert f"at least 6 tasks; got {len(names)}" in both.no_tests
         shown = section(results)
-        assert set(shown.figures) == {"all-ranks", "all-profile"}
+        assert set(shown.figures) == {"all-ranks", "all-profile", "all-targets"}
         assert any(text.startswith("No tests over benchmarks. ") for text in shown.tests)
         assert not any("Friedman" in text or "Wilcoxon’s" in text for text in shown.tests)
 
@@ -170,7 +191,7 @@ def test_six_benchmarks_are_enough_for_two_strategies(compared: Compared, home: 
 def test_the_diagram_and_its_sentences(compared: Compared, home: Path) -> None:
     results = compared([*THREE, early(ODD_LABEL, 3, 4)], many(home, 6), 10)
     shown = section(results)
-    assert set(shown.figures) == {"all-ranks", "all-profile", "all-groups"}
+    assert set(shown.figures) == {"all-ranks", "all-profile", "all-targets", "all-groups"}
     assert "Mean ranks over 6 benchmarks" in shown.figures["all-groups"]
     for chart in shown.charts:
         assert "<b>" not in chart

@@ -12,6 +12,7 @@ from nasbench_tab.registry import load
 from nasbench_tab.report.belief import Belief, Gap, believe
 from nasbench_tab.report.summary import Summary, summarise
 from nasbench_tab.search.results import Results
+from nasbench_tab.spaces.nasbench201 import NasBench201
 
 from .conftest import Compared, early, small_table
 from .tables import fixed, one_training, ranked, two_trainings, written
@@ -71,14 +72,54 @@ def test_the_noise_is_that_of_the_cells_in_which_runs_ended(
     _, found = believed(results)
     bench = load(benchmark)
     cells = sorted(set(results.frame()["architecture"]))
-    values = np.array([[bench.query(cell, seed=s) for s in (1, 2, 3)] for cell in cells])
+    each = np.array([[bench.query(cell, seed=s) for s in (1, 2, 3)] for cell in cells])
+    values = np.unique(each, axis=0)  # some cells are answered by the trainings of an equal one
     sd = np.sqrt(values.var(axis=1, ddof=1).mean())  # all have three trainings
     assert found.noise is not None
-    assert found.noise.n == len(cells)
+    assert found.noise.n == len(values)
     assert found.noise.sd.estimate == pytest.approx(sd)
     assert found.noise.rope == pytest.approx(sd / np.sqrt(3))
     assert found.runner_up is not None
     assert found.runner_up.verdict.rope == found.noise.rope
+
+
+def test_two_strings_of_one_network_are_one(compared: Compared, home: Path) -> None:
+    # A table of canonical cells, asked for a network by two names: one cell's noise, and none
+    # between the two strategies.
+    table = small_table("canonical", times=True)
+    space = NasBench201()
+    forms = np.array(
+        [space.canonical(tuple(cell)) for cell in table.architectures.tolist()], np.uint8
+    )
+    unique, first = np.unique(forms, axis=0, return_index=True)
+    training = table.trainings["standard"]
+    columns = {n: c._replace(values=c.values[first]) for n, c in training.columns.items()}
+    for column in columns.values():
+        column.values[:, 2] = np.nan  # two trainings each, of three seeds
+    written(
+        home,
+        table._replace(
+            architectures=unique, trainings={"standard": training._replace(columns=columns)}
+        ),
+        "canonical",
+    )
+    cell, twin = next(
+        (one, other)
+        for one in map(tuple, unique.tolist())
+        for other in space.neighbors(one)
+        if space.canonical(other) == one
+    )
+    names = [space.format(cell), space.format(twin)]
+    results = compared([fixed("one", names[0]), fixed("twin", names[1])], ["canonical"], 20)
+    assert len(set(results.frame()["architecture"])) == 2
+    _, found = believed(results)
+    assert found.noise is not None
+    assert found.noise.n == 1
+    gap = found.runner_up
+    assert gap is not None
+    assert gap.noisy is not None
+    assert gap.noisy.table_sd == pytest.approx(0, abs=1e-12)
+    assert gap.noisy.cells == 1
 
 
 def test_the_table_s_noise_of_two_cells_is_known(compared: Compared) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,15 @@ from numpy.typing import NDArray
 
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load
-from nasbench_tab.report.curves import POINTS, SIMULATED, evaluations_panel, seconds_panel
+from nasbench_tab.report.curves import (
+    POINTS,
+    SIMULATED,
+    evaluations_panel,
+    seconds_panel,
+    trained_panel,
+)
 from nasbench_tab.report.summary import Searched, Summary, summarise
+from nasbench_tab.search.cost_curves import cost_curves
 from nasbench_tab.search.exact import random_search_curve
 
 from .conftest import Compared, early
@@ -64,6 +72,34 @@ def test_the_last_point_is_the_final_table(compared: Compared) -> None:
         assert curve.mean[-1] == pytest.approx(outcome.regret.value)
         assert curve.low[-1] == pytest.approx(outcome.regret.low)
         assert curve.high[-1] == pytest.approx(outcome.regret.high)
+
+
+def test_a_trained_model_is_later_by_its_own_training(compared: Compared) -> None:
+    results = compared()
+    (summary,) = summarise(results)
+    trained, reason = trained_panel(results, summary)
+    assert reason == ""
+    assert trained is not None
+    assert trained.x_title == "Search and final training"
+    for curve in trained.curves:
+        point = 30
+        wanted = cost_curves(results, "small", curve.label, curve.x[point : point + 1]).automl
+        assert curve.mean[point] == pytest.approx(wanted.mean())
+    searching = seconds_panel(summary)
+    assert searching is not None
+    assert trained.curves[0].x[-1] > searching.curves[0].x[-1]
+
+
+def test_no_chart_of_trained_models_has_a_reason(compared: Compared, home: Path) -> None:
+    without = compared(benchmarks=["small-errors"])
+    assert trained_panel(without, summarise(without)[0]) == (None, "")
+    measured = compared(overhead="measured")
+    assert trained_panel(measured, summarise(measured)[0]) == (None, "")
+    results = compared()
+    shutil.rmtree(home / "data" / "small")
+    panel, reason = trained_panel(results, summarise(results)[0])
+    assert panel is None
+    assert reason.startswith("No chart of the regret of a trained model: ")
 
 
 def test_time_starts_where_every_run_has_an_incumbent(compared: Compared) -> None:

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ import nasbench_tab as nbt
 from nasbench_tab import cli
 from nasbench_tab.errors import ResultsError
 from nasbench_tab.report.page import write_report
+from nasbench_tab.search.ledger import ledger, ledger_rows
 from nasbench_tab.search.results import Results, load_results
 
 from .conftest import ODD_LABEL, Compared, early
@@ -85,9 +87,11 @@ def test_everything_is_written(compared: Compared) -> None:
     names = set(digests(written.parent))
     for stem in ("small-evaluations", "small-seconds", "small-errors-evaluations", "small-cell-1"):
         assert {f"figures/{stem}.svg", f"figures/{stem}.pdf"} <= names
+    assert "figures/small-trained.svg" in names
+    assert "figures/small-errors-trained.svg" not in names
     assert "figures/small-errors-seconds.svg" not in names
     assert {"figures/all-ranks.svg", "figures/all-profile.pdf"} <= names
-    assert {"index.html", "table.tex", "checklist.md", "checklist.tex"} <= names
+    assert {"index.html", "table.tex", "ledger.csv", "checklist.md", "checklist.tex"} <= names
     assert not [name for name in names if name.endswith(".tmp")]
 
 
@@ -268,7 +272,7 @@ def test_the_latex_table_is_well_formed(compared: Compared) -> None:
     rows = [
         line for line in table.splitlines() if line.endswith(r"\\") and "multicolumn" not in line
     ]
-    assert len(rows) == 1 + 2 * 3  # titles; two strategies and the exact expectation, twice
+    assert len(rows) == 1 + 2 * 4  # titles; two strategies and two exact laws, twice
     assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {len(columns[1])}
     for rule in ("toprule", "midrule", "bottomrule"):
         assert f"\\{rule}" in table
@@ -293,6 +297,32 @@ def test_a_report_that_cannot_be_written_says_so(compared: Compared, tmp_path: P
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ResultsError, match="Could not write"):
         write_report(compared().directory, tmp_path / "file")
+
+
+def test_a_failure_midway_leaves_nothing(
+    compared: Compared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = compared().directory
+
+    def fail(_: object) -> str:
+        raise RuntimeError("the template is broken")
+
+    monkeypatch.setattr("nasbench_tab.report.page._rendered", fail)  # the last step but writing
+    with pytest.raises(RuntimeError, match="the template is broken"):
+        write_report(directory)
+    assert not (directory / "report").exists()
+
+
+def test_the_ledger_as_rows(compared: Compared) -> None:
+    results = compared(benchmarks=("small", "small-errors"))
+    written = write_report(results.directory)
+    found = pd.read_csv(written.with_name("ledger.csv"))
+    wanted = pd.DataFrame(ledger_rows(ledger(results)))
+    assert found.columns.tolist() == wanted.columns.tolist()
+    for column in ("benchmark", "strategy", "clock"):
+        assert found[column].tolist() == wanted[column].tolist()
+    for column in ("mean", "low", "high"):
+        assert found[column].to_numpy() == pytest.approx(wanted[column].to_numpy(), nan_ok=True)
 
 
 def test_results_are_left_alone(compared: Compared) -> None:
@@ -361,8 +391,8 @@ def test_the_answer_comes_first(compared: Compared) -> None:
             "How fast: ",
             "Luck of the winners: ",
             "What an answer costs, clock by clock",
-            "Final incumbents over all benchmarks",
             "No tests over benchmarks.",
+            "Final incumbents over all benchmarks",
             "B7",
             "Definitions",
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nasbench_tab.report.across import across
-from nasbench_tab.report.curves import evaluations_panel
+from nasbench_tab.report.references import Luck
 from nasbench_tab.report.summary import summarise
 from nasbench_tab.report.tables import (
     across_table,
@@ -128,6 +128,16 @@ def test_luck_with_and_without_a_reason(compared: Compared) -> None:
     assert optimism_note([lucky("a"), lucky("b")]) == ""
 
 
+def test_luck_of_random_search_by_its_law(compared: Compared) -> None:
+    (summary,) = summarise(compared(runs=5))
+    known = Luck("random search, exact", 0.5, NAN, 0.25)
+    last = optimism_table(summary, [lucky("a")], known).rows[-1]
+    assert last.reference
+    texts = [found.text for found in last.cells]
+    assert float(texts[0]) == 0.5
+    assert texts[1:] == ["–", "–", "25.0\u00a0%"]
+
+
 def test_all_benchmarks_in_a_table(compared: Compared) -> None:
     results = compared(["random", early(most=3)], ["small", "small-errors"], 10)
     found, _ = across(summarise(results))
@@ -161,10 +171,9 @@ def test_a_test_metric_has_decimals_of_its_own(compared: Compared) -> None:
                             for name, e in one.tests.items()})
         for one in summary.outcomes
     ]  # fmt: skip
-    panel = evaluations_panel(summary, results.protocol)
 
     def places(shown: Any) -> int:
-        text = outcome_table(shown, panel).rows[0].cells[-1].text.split(" ")[0]
+        text = outcome_table(shown).rows[0].cells[-1].text.split(" ")[0]
         return len(text.partition(".")[2])
 
     assert places(summary._replace(outcomes=large)) == places(summary) - 3

@@ -16,7 +16,7 @@ from nasbench_tab.search.ablate import ABLATION, ablate, ablation, read_ablation
 from nasbench_tab.search.compare import compare
 from nasbench_tab.search.results import load_results
 from nasbench_tab.stats.bootstrap import (
-    paired_difference,
+    mean_interval,
     resampling_weights,
     widened_level,
 )
@@ -55,7 +55,7 @@ def test_intervals_are_those_of_the_paired_difference(tmp_path: Path) -> None:
     frame = load_results(out).frame().pivot_table(index="run", columns="strategy", values="regret")
     pair = [frame[label].to_numpy(np.float64) for label in (row.label, "evolution")]
     weights = resampling_weights(30, 4000, np.random.default_rng(1))
-    wanted = paired_difference(pair[0], pair[1], weights, widened_level(30))
+    wanted = mean_interval(pair[0] - pair[1], weights, widened_level(30))
     assert row.delta.mean == pytest.approx(float(wanted.estimate))
     spread = float(wanted.high - wanted.low)
     assert row.delta.low == pytest.approx(float(wanted.low), abs=0.1 * spread)
@@ -228,6 +228,22 @@ def test_a_damaged_file(tmp_path: Path, text: str) -> None:
     (tmp_path / ABLATION).write_text(text, encoding="utf-8")
     with pytest.raises(ResultsError, match="Run the ablation again with --resume"):
         read_ablation(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"directory": 5}, {"directory": None}, {"switch": ["x"]}, {"label": ["a"]}, {"label": None}],
+    ids=str,
+)
+def test_a_variant_of_another_kind(tmp_path: Path, change: dict[str, Any]) -> None:
+    variant = {"label": "a", "switch": "b", "from": 1, "to": 2}
+    path = tmp_path / ABLATION
+    path.write_text(json.dumps({"base": "a", "variants": [variant]}), encoding="utf-8")
+    assert read_ablation(tmp_path)["variants"] == [variant]
+    for variants in ([{**variant, **change}], {"label": variant}, ["abc"], "abc", 5, None):
+        path.write_text(json.dumps({"base": "a", "variants": variants}), encoding="utf-8")
+        with pytest.raises(ResultsError, match="Run the ablation again with --resume"):
+            read_ablation(tmp_path)
 
 
 def test_a_comparison_is_no_ablation(tmp_path: Path) -> None:

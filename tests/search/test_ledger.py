@@ -13,7 +13,7 @@ import pytest
 
 from nasbench_tab.errors import InvalidArgumentError, ResultsError, UnknownNameError
 from nasbench_tab.records import Protocol
-from nasbench_tab.search.booking import TUNING, book_tuning, read_tuning
+from nasbench_tab.search.booking import TUNING, book_tuning, is_booked_on, read_tuning
 from nasbench_tab.search.clocks import run_clocks
 from nasbench_tab.search.compare import compare
 from nasbench_tab.search.ledger import Account, amount, ledger, ledger_rows
@@ -262,6 +262,12 @@ def test_a_record_by_hand_needs_no_more_than_the_file_format(copied: Path) -> No
     assert math.isnan(found["nb201-cifar10", "random"])
 
 
+def record(**change: Any) -> str:
+    """Return a file of one record of tuning in which something is otherwise."""
+    good = {"strategy": "evolution", "benchmarks": ["b"], "evaluations": 1, "seconds": 1.5}
+    return json.dumps([{**good, **change}])
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -273,6 +279,24 @@ def test_a_record_by_hand_needs_no_more_than_the_file_format(copied: Path) -> No
         '[{"strategy": "a", "benchmarks": [], "evaluations": 1, "seconds": -1}]',
         '[{"strategy": "a", "benchmarks": [], "evaluations": 1}]',
         '[{"strategy": 1, "benchmarks": [], "evaluations": 1, "seconds": 1}]',
+        record(benchmarks=[1]),
+        record(space={"population": 5}),
+        record(space=[1, 2]),
+        record(space="abc"),
+        record(cpu_seconds="x"),
+        record(cpu_seconds=True),
+        record(overlap=5),
+        record(overlap=[1, 2]),
+        record(chosen=[1]),
+        record(booked_on=["a"]),
+        record(tuned_on_test="no"),
+        record(evaluations=-1),
+        record(evaluations=True),
+        record(seconds=float("inf")),
+        record(seconds=float("nan")),
+        record(seconds=10**400),
+        record(seconds=True),
+        "[" * 100_000,
     ],
 )
 def test_a_damaged_file_of_tuning(copied: Path, tuned: Path, text: str) -> None:
@@ -282,3 +306,35 @@ def test_a_damaged_file_of_tuning(copied: Path, tuned: Path, text: str) -> None:
     with pytest.raises(ResultsError, match="book the tuning again"):
         book_tuning(copied, tuned)
     assert (copied / TUNING).read_text(encoding="utf-8") == text
+
+
+def test_a_damaged_record_is_named(copied: Path) -> None:
+    (copied / TUNING).write_text(record(seconds="long"), encoding="utf-8")
+    with pytest.raises(ResultsError, match=r"seconds of record 1 must be .*; got 'long'"):
+        read_tuning(copied)
+
+
+def test_a_tuning_that_does_not_say_what_it_chose(
+    copied: Path, tuned: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(tuned, tmp_path / "tuned-copy"))
+    [own] = read_tuning(copy)
+    del own["chosen"]
+    (copy / TUNING).write_text(json.dumps([own]), encoding="utf-8")
+    with pytest.raises(ResultsError, match="does not say which settings tuning chose"):
+        book_tuning(copied, copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "labels"),
+    [
+        ({}, ["evolution", "evolution(population=5)"]),
+        ({"booked_on": "evolution"}, ["evolution"]),
+        ({"booked_on": None}, []),
+        ({"strategy": "evolution(population=5)"}, ["evolution(population=5)"]),
+    ],
+)
+def test_what_a_record_is_booked_on(change: dict[str, Any], labels: list[str]) -> None:
+    [found] = json.loads(record(**change))
+    known = ["random", "evolution", "evolution(population=5)"]
+    assert [label for label in known if is_booked_on(found, label)] == labels

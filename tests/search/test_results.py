@@ -129,6 +129,68 @@ def test_a_manifest_with_something_missing(written: Results, key: str | None) ->
         load_results(written.directory)
 
 
+_DAMAGED: list[tuple[str, list[Any]]] = [
+    ("versions", [..., None, 5, {"numpy": [1]}]),
+    ("machine", [..., None, "x", {"cores": [2]}]),
+    ("experiment", [None, [], "x"]),
+    ("experiment.seed", [..., None, "0", True]),
+    ("experiment.runs", [0, -1, "2", None, True]),
+    ("experiment.block", [0, None, "50"]),
+    ("experiment.preset", [None, "nas-bench-101", {"name": "a"}, {"name": "a", "changes": "b"}]),
+    ("experiment.benchmarks", [[], {}, "x", [None], ["nb201-cifar10"]]),
+    ("experiment.benchmarks.0.hash", [..., None, 5]),
+    ("experiment.benchmarks.0.optimum", [..., None, "91", float("inf"), 10**400, True]),
+    ("experiment.benchmarks.0.mean", [..., None, float("nan")]),
+    ("experiment.benchmarks.0.objective", [..., None, {}, "valid_accuracy"]),
+    ("experiment.benchmarks.0.objective.direction", [..., "up", None, ["max"]]),
+    ("experiment.benchmarks.0.epochs", [..., None, 200, ["200"]]),
+    ("experiment.benchmarks.0.test_metrics", [..., None, {"a": 1}]),
+    ("experiment.benchmarks.0.reported_hashes", [None, {"a": 1}]),
+    ("experiment.strategies", [[], None]),
+    ("experiment.strategies.0.factory", [..., None, 5]),
+    ("experiment.strategies.0.source_sha256", [..., None]),
+    ("experiment.strategies.0.settings", [..., None, []]),
+    ("experiment.protocol.evaluations", ["20", 1.5, True]),
+    ("experiment.protocol.seeds", [None, [1]]),
+    ("experiment.protocol.repeats", ["never", None, 1]),
+    ("experiment.protocol.limits", [..., None, [["parameters", "1"]], [["parameters"]], [1]]),
+    ("experiment.protocol.report", ["nb201-cifar100", [1]]),
+]
+
+
+@pytest.mark.parametrize(("path", "values"), _DAMAGED, ids=[path for path, _ in _DAMAGED])
+def test_a_manifest_in_which_something_is_of_another_kind(
+    written: Results, path: str, values: list[Any]
+) -> None:
+    *outer, key = [int(part) if part.isdigit() else part for part in path.split(".")]
+    for value in values:
+        manifest = json.loads(json.dumps(written.manifest))
+        part = manifest
+        for step in outer:
+            part = part[step]
+        if value is ...:
+            del part[key]
+        else:
+            part[key] = value
+        (written.directory / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(ResultsError, match="does not describe a comparison") as caught:
+            load_results(written.directory)
+        assert str(key) in str(caught.value)
+
+
+def test_a_manifest_of_an_older_release_is_read(written: Results) -> None:
+    def older(manifest: dict[str, Any]) -> dict[str, Any]:
+        experiment = manifest["experiment"]
+        for field in ("training", "final_training", "final_epoch", "report", "incumbent"):
+            del experiment["protocol"][field]
+        del experiment["benchmarks"][0]["reported_hashes"]
+        assert "preset" not in experiment
+        return manifest
+
+    rewrite(written, older)
+    assert load_results(written.directory).protocol == Protocol(evaluations=3)
+
+
 def test_a_protocol_with_a_switch_that_this_release_does_not_know(written: Results) -> None:
     def more(manifest: dict[str, Any]) -> dict[str, Any]:
         manifest["experiment"]["protocol"]["gravity"] = "low"

@@ -259,3 +259,12 @@ def test_numpy_values_can_be_written(tmp_path: Path) -> None:
     found = tune("evolution", space, ["nb201-cifar10"], runs=1, budget=1, out=tmp_path / "t")
     assert found.record["space"] == {"population": [3, 5]}
     assert read_tuning(tmp_path / "t") == [found.record]
+
+
+@pytest.mark.parametrize("validation", ["none", "once", "every"])
+def test_validation_on_the_clock_is_part_of_the_cost(tmp_path: Path, validation: Any) -> None:
+    protocol = Protocol(evaluations=5, missing="masked", validation=validation)
+    found = tune("evolution", {"population": [2, 3]}, ["nb201-fashion"], runs=2, protocol=protocol, out=tmp_path / "t")  # fmt: skip
+    results = load_results(tmp_path / "t")
+    ends = [results.trials("nb201-fashion", label).seconds.reshape(2, 5)[:, -1].sum() for label in results.strategies]  # fmt: skip
+    assert found.record["seconds"] == pytest.approx(sum(ends))

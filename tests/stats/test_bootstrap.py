@@ -11,7 +11,6 @@ from scipy import stats
 from nasbench_tab.stats.bootstrap import (
     Interval,
     mean_interval,
-    paired_difference,
     resampling_weights,
 )
 
@@ -78,18 +77,6 @@ def test_band_is_the_interval_of_every_point() -> None:
         assert band.low[point] == pytest.approx(alone.low)
         assert band.high[point] == pytest.approx(alone.high)
         assert band.estimate[point] == pytest.approx(data[:, point].mean())
-
-
-def test_pairing_removes_what_both_share() -> None:
-    shared = rng(1).normal(size=50) * 100
-    first, second = shared + 1, shared + rng(2).normal(size=50) * 0.1
-    found = paired_difference(first, second, resampling_weights(50, 1000, rng(3)))
-    assert found.high - found.low < 0.2
-    assert found.low > 0.9
-    assert found.estimate == pytest.approx((first - second).mean())
-    swapped = paired_difference(second, first, resampling_weights(50, 1000, rng(3)))
-    assert swapped.low == pytest.approx(-found.high)
-    assert swapped.high == pytest.approx(-found.low)
 
 
 def test_intervals_hold_the_mean_as_often_as_they_say() -> None:

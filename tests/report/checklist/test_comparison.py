@@ -29,6 +29,85 @@ def test_one_value_that_is_not_the_tables(copied: Path, key: str, amount: float)
 
 
 @pytest.mark.parametrize("key", ["B1", "B8"])
+@pytest.mark.parametrize("amount", [1e-6, np.nan])
+def test_one_final_value_that_is_not_the_tables(copied: Path, key: str, amount: float) -> None:
+    def change(arrays: dict[str, Any]) -> None:
+        arrays["final:valid_accuracy"][[7, 8]] += amount
+
+    shard(copied, change)
+    words = f"{CIFAR}, evolution: 2 of 60 final values (valid_accuracy) are not those of the table"
+    expect(copied, key, "fail", words)
+
+
+def test_b1_final_values_that_lack_or_are_too_many(copied: Path) -> None:
+    shard(copied, lambda arrays: arrays.update({"final:fame": arrays["values"]}))
+    expect(copied, "B1", "fail", "final values of fame lack or are too many")
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"final": "seen"},
+        {"benchmarks": ["small-errors"]},
+        {"benchmarks": ["small-errors"], "final": "seen", "seeds": "mean"},
+        {"evaluations": None, "seconds": 4000.0, "overshoot": "interpolate"},
+    ],
+    ids=str,
+)
+def test_final_values_by_every_rule_are_the_tables(
+    compared: Compared, switches: dict[str, Any]
+) -> None:
+    results = compared(**switches)
+    expect(results, "B1", "pass")
+    [column] = [c for c in results.trials(results.benchmarks[0], "random").final if "valid" in c]
+    shard(results.directory, lambda arrays: arrays[f"final:{column}"].__setitem__(0, 0.5), "random")
+    expect(
+        results.directory,
+        "B1",
+        "fail",
+        f"1 of {24 * 15} final values ({column})" if switches.get("evaluations", 1) else "1 of",
+    )
+
+
+def test_final_values_of_the_best_epoch_and_of_another_table_are_the_tables(
+    tmp_path: Path,
+) -> None:
+    protocol = Protocol(
+        evaluations=8, missing="masked", final_epoch="best", report=("nb201-cifar100",)
+    )
+    results = compare([FASHION], ["random"], runs=5, protocol=protocol, out=tmp_path / "out")
+    expect(results, "B1", "pass")
+    column = "final:nb201-cifar100:valid_accuracy"
+    shard(results.directory, lambda arrays: arrays[column].__setitem__(0, 0.5), "random")
+    expect(results.directory, "B1", "fail", "1 of 40 final values (nb201-cifar100:valid_accuracy)")
+    experiment(
+        results.directory,
+        lambda e: e["benchmarks"][0]["reported_hashes"].update({"nb201-cifar100": "other"}),
+    )
+    expect(results.directory, "B1", "not recorded", "is not the table reported on")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"optimum": 95.0}, "the manifest's optimum is 95.0, the table's 91.6"),
+        ({"mean": 10.0}, "the manifest's mean is 10.0, the table's 83.6"),
+        ({"architectures": 1}, "architectures is 1, the table's 15625"),
+    ],
+)
+def test_b1_figures_that_are_not_the_tables(
+    copied: Path, change: dict[str, Any], words: str
+) -> None:
+    experiment(copied, lambda e: e["benchmarks"][0].update(change))
+    expect(copied, "B1", "fail", words)
+
+
+def test_b1_a_direction_that_is_not_the_tables(copied: Path) -> None:
+    experiment(copied, lambda e: e["benchmarks"][0]["objective"].update(direction="min"))
+    expect(copied, "B1", "fail", "the manifest's objective is")
+
+
+@pytest.mark.parametrize("key", ["B1", "B8"])
 def test_a_training_that_the_table_does_not_hold(copied: Path, key: str) -> None:
     shard(copied, lambda arrays: arrays["seeds"].__setitem__(0, 12345))
     expect(copied, key, "fail", f"{CIFAR}, evolution")
@@ -107,6 +186,26 @@ def test_b3_an_ablation_that_is_not_what_it_says(
     expect(copy, "B3", verdict, words)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda e: e.update(seed=7), "not the base's seed"),
+        (lambda e: e.update(runs=4, block=5), "not the base's number of runs"),
+        (lambda e: e["benchmarks"][0].update(hash="other"), "not the base's benchmarks"),
+        (lambda e: e["strategies"][0]["settings"].update(population=3), "not the base's strategy"),
+    ],
+)
+def test_b3_a_variant_apart_that_is_not_the_bases_but_for_its_switch(
+    ablated: Path, tmp_path: Path, change: Change, words: str
+) -> None:
+    copy = Path(shutil.copytree(ablated, tmp_path / "copy"))
+    part = copy / "protocol" / "repeats=reuse"
+    experiment(part, change)
+    for path in part.glob("runs/*/*/*.npz"):  # five runs lie there, whatever the manifest says
+        (path.parent / "000000-000003.npz").write_bytes(path.read_bytes())
+    expect(copy, "B3", "fail", words)
+
+
 def test_b3_a_variant_that_differs_in_two_settings(ablated: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(ablated, tmp_path / "copy"))
     experiment(copy, lambda e: e["strategies"][1]["settings"].update(tournament=9))
@@ -131,6 +230,54 @@ def test_b4_runs_that_do_not_keep_the_protocol(
 ) -> None:
     experiment(copied, lambda e: e["protocol"].update(change))
     expect(copied, "B4", "fail", words)
+
+
+def halved(arrays: dict[str, Any]) -> None:
+    """Leave the first half of each run."""
+    run = np.repeat(np.arange(len(arrays["lengths"])), arrays["lengths"])
+    begin = np.cumsum(arrays["lengths"]) - arrays["lengths"]
+    kept = np.arange(len(run)) - begin[run] < arrays["lengths"][run] // 2
+    for name in [n for n, array in arrays.items() if len(array) == len(run)]:
+        arrays[name] = arrays[name][kept]
+    arrays["lengths"] = arrays["lengths"] // 2
+
+
+@pytest.mark.parametrize(
+    "switches", [{}, {"evaluations": None, "seconds": 6000.0}, {"seconds": 4000.0, "workers": 2}]
+)
+def test_b4_half_the_budget_for_one_strategy(compared: Compared, switches: dict[str, Any]) -> None:
+    results = compared(**switches)
+    expect(results, "B4", "pass")
+    shard(results.directory, halved, "random")
+    words = "small, random: 24 runs that say they used up the budget, and did not"
+    expect(results.directory, "B4", "fail", words)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"), [("stalled", "say they stalled"), ("tired", "for no known reason")]
+)
+def test_b4_runs_that_end_early_under_another_name(copied: Path, reason: str, words: str) -> None:
+    def change(arrays: dict[str, Any]) -> None:
+        halved(arrays)
+        arrays["stop"] = np.full(len(arrays["runs"]), reason)
+
+    shard(copied, change)
+    expect(copied, "B4", "fail", f"5 runs that {'ended ' if reason == 'tired' else ''}{words}")
+
+
+def test_b4_runs_that_stall_or_have_no_more_to_ask_keep_the_protocol(compared: Compared) -> None:
+    stalling = compared(evaluations=60, repeats="forbid", patience=30)
+    assert "stalled" in stalling.trials("small", "random").stop
+    expect(stalling, "B4", "pass")
+    expect(compared([early(), "random"]), "B4", "pass")
+
+
+@pytest.mark.parametrize("repeats", ["reuse", "forbid"])
+def test_b4_runs_that_repeat_what_the_protocol_does_not(compared: Compared, repeats: str) -> None:
+    expect(compared(repeats=repeats), "B4", "pass", f"repeats = '{repeats}'")
+    results = compared(["random", "evolution"])
+    experiment(results.directory, lambda e: e["protocol"].update(repeats=repeats))
+    expect(results.directory, "B4", "fail", f"repeated evaluations, with repeats = {repeats}")
 
 
 def test_b4_means_under_drawn_seeds(compared: Compared) -> None:
@@ -179,6 +326,17 @@ def test_b5_one_evaluation_is_no_curve(compared: Compared) -> None:
 def test_b5_times_that_are_missing_or_run_backwards(copied: Path, place: int, value: float) -> None:
     shard(copied, lambda arrays: arrays["seconds"].__setitem__(place, value))
     expect(copied, "B5", "fail", "missing or run backwards")
+
+
+@pytest.mark.parametrize("key", ["B2", "B5", "C2"])
+def test_times_that_are_not_the_tables(copied: Path, key: str) -> None:
+    shard(copied, lambda arrays: arrays["seconds"].__imul__(0.5))
+    words = f"{CIFAR}, evolution: 60 of 60 times are not the sums of the table's train_seconds"
+    expect(copied, key, "fail", words)
+
+
+def test_times_of_workers_side_by_side_are_not_looked_up(compared: Compared) -> None:
+    expect(compared(workers=3), "B5", "pass")
 
 
 def test_b5_a_table_without_times(compared: Compared) -> None:

@@ -72,6 +72,11 @@ def test_c1_tuning_counts_for_the_strategy_that_it_is_booked_on(compared: Compar
     expect(directory, "C1", "pass", "evolution(population=5): 4,000 evaluations")
 
 
+def test_c1_in_the_directory_of_a_tuning_its_own_record_is_no_booking(copied: Path) -> None:
+    (copied / "tuning.json").write_text(json.dumps([{**RECORD, "booked_on": None}]))
+    expect(copied, "C1", "not recorded", "settings of evolution")
+
+
 def test_c2_all_clocks_and_a_table_that_lacks_one(plain: Path, fashion: Path) -> None:
     expect(fashion, "C2", "pass", "s simulated with the final training")
     expect(plain, "C2", "not recorded", "validation time is not known")
@@ -85,8 +90,9 @@ def test_c2_no_times_and_no_cpu_times(compared: Compared, fashion: Path, tmp_pat
 
 
 def test_c3_experiment_toml_agrees_or_does_not(copied: Path) -> None:
-    (copied / "experiment.toml").unlink(missing_ok=True)
     expect(copied, "C3", "pass")
+    (copied / "experiment.toml").unlink()
+    expect(copied, "C3", "not recorded", "no experiment.toml")
     asked = experiment_of(load_results(copied).manifest["experiment"])
     write_experiment(copied / "experiment.toml", asked._replace(tuning=("../tuned",)))
     expect(copied, "C3", "pass")

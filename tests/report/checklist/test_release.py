@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nasbench_tab import registry
 from nasbench_tab.benchmarks.tablefile import write_table
+from nasbench_tab.errors import ResultsError
 from nasbench_tab.records import Protocol
 from nasbench_tab.report import boxes_release, evidence
 from nasbench_tab.search.compare import compare
@@ -110,7 +112,20 @@ def test_a5_a_setting_that_is_not_there(copied: Path) -> None:
 
 def test_a5_no_master_seed(copied: Path) -> None:
     experiment(copied, lambda e: e.update(seed=None))
-    expect(copied, "A5", "fail", "no master seed")
+    with pytest.raises(ResultsError, match=r"experiment\.seed is None"):
+        box(copied, "A5")
+
+
+@pytest.mark.parametrize("change", [{"population": 999}, {"tournament": "3"}, {"more": 1}])
+def test_a5_settings_that_the_label_does_not_stand_for(
+    copied: Path, change: dict[str, Any]
+) -> None:
+    experiment(copied, lambda e: e["strategies"][1]["settings"].update(change))
+    expect(copied, "A5", "fail", f"evolution: {next(iter(change))}=", "its label stands for")
+
+
+def test_a5_settings_that_a_manifest_writes_otherwise(compared: Compared) -> None:
+    expect(compared(["evolution(population=5)", "random"]), "A5", "pass", "population=5")
 
 
 def test_a5_nobody_can_see_whether_settings_lack(compared: Compared, copied: Path) -> None:
