@@ -50,13 +50,17 @@ def browser() -> Iterator[Any]:
     driver.quit()
 
 
+_WRITTEN: list[Path] = []
+
+
 @pytest.fixture
 def written(compared: Compared) -> Path:
-    return write_report(
-        compared(
-            ["random", early(ODD_LABEL), "evolution(population=5)"], ("small", "small-errors")
-        ).directory
-    )
+    """Return one page for all tests that only look at it: making it takes seconds."""
+    if not _WRITTEN:
+        strategies = ["random", early(ODD_LABEL), "evolution(population=5)"]
+        results = compared(strategies, ("small", "small-errors"))
+        _WRITTEN.append(write_report(results.directory))
+    return _WRITTEN[0]
 
 
 def opened(browser: Any, page: Path, *, scheme: str = "light", width: int = 1200) -> None:
