@@ -13,7 +13,7 @@ from nasbench_tab.records import Protocol
 from nasbench_tab.report.summary import BOOTSTRAP_SEED, Searched, Summary, weights
 from nasbench_tab.search.atoms import seed_table
 from nasbench_tab.search.final import reported
-from nasbench_tab.search.optimism import Optimism, optimism
+from nasbench_tab.search.optimism import Optimism, apart, optimism
 from nasbench_tab.search.results import Results
 from nasbench_tab.stats.verdict import (
     NoisyDifference,
@@ -109,7 +109,7 @@ class _Ends:
         self.trainings: _Floats = np.empty((0, 0))
         if len(unique):
             trainings = seed_table(bench, unique)[1]
-            first, which = _apart(bench, unique, trainings)
+            first, which = apart(bench, unique, trainings)
             self.trainings, numbers = trainings[first], which[numbers]
         self._number = np.split(numbers, np.cumsum([len(part) for part in known])[:-1])
         self._of = {s.label: i for i, s in enumerate(summary.searched)}
@@ -145,21 +145,3 @@ class _Ends:
         cells = np.full(len(searched.last), -1, np.int64)
         cells[searched.known] = self._number[self._of[searched.label]]
         return cells
-
-
-def _apart(
-    bench: Benchmark, cells: NDArray[np.uint8], trainings: _Floats
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return which of some cells have trainings of their own, and the place there of each cell.
-
-    A table may answer for all cells of one network by the trainings of one of them, or have trained
-    each: equal networks with equal trainings are one, for they share their error.
-    """
-    rows = np.where(np.isnan(trainings), np.inf, trainings)  # NaN would equal nothing
-    _, alike, times = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-    forms = cells.copy()
-    for i in np.flatnonzero(times[alike.reshape(-1)] > 1).tolist():
-        forms[i] = bench.space.canonical(tuple(cells[i].tolist()))
-    both = np.hstack([forms, rows])
-    _, first, which = np.unique(both, axis=0, return_index=True, return_inverse=True)
-    return first, which.reshape(-1)

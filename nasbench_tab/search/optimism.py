@@ -33,6 +33,7 @@ from nasbench_tab.stats.optimism import Gaps, gaps
 __all__ = [
     "ExactOptimism",
     "Optimism",
+    "apart",
     "optimism",
     "random_search_optimism",
     "run_optimism",
@@ -227,7 +228,7 @@ def _winners(
     winner = np.full(len(trials.runs), -1)
     winner[runs] = last
     cells = _networks(bench, trials.architectures)
-    same = (winner >= 0)[run_of] & (cells == cells[winner[run_of]]).all(axis=1)
+    same = (winner >= 0)[run_of] & (cells == cells[winner[run_of]])
     where = trials.seeds[same][:, None] == ids  # a training at any epoch was seen
     seen = np.zeros(table.shape, bool)
     np.logical_or.at(seen, np.searchsorted(runs, run_of[same]), where)
@@ -240,17 +241,29 @@ def _winners(
     return ids, table, seen
 
 
-def _networks(bench: Benchmark, cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return ``cells`` in a form that is equal for those whose trainings are the same ones.
+def apart(
+    bench: Benchmark, cells: NDArray[np.uint8], trainings: _Floats
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return which of some cells have trainings of their own, and the place there of each cell.
 
-    A table that holds the whole space trained every cell. One with gaps may answer for all cells of
-    one network by the trainings of one of them.
+    A table may answer for all cells of one network by the trainings of one of them, or have trained
+    each: equal networks with equal trainings are one, for they share their error.
     """
-    if len(bench.measured()) == bench.space.size:
-        return cells
+    rows = np.where(np.isnan(trainings), np.inf, trainings)  # NaN would equal nothing
+    _, alike, times = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    forms = cells.copy()
+    for i in np.flatnonzero(times[alike.reshape(-1)] > 1).tolist():
+        forms[i] = bench.space.canonical(tuple(cells[i].tolist()))
+    both = np.hstack([forms, rows])
+    _, first, which = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    return first, which.reshape(-1)
+
+
+def _networks(bench: Benchmark, cells: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Return ``(N,)`` numbers of ``cells``, equal for those whose trainings are the same ones."""
     unique, number = np.unique(cells, axis=0, return_inverse=True)
-    forms = [bench.space.canonical(cell) for cell in map(tuple, unique.tolist())]
-    return np.array(forms, np.uint8).reshape(unique.shape)[number.ravel()]
+    _, which = apart(bench, unique, seed_table(bench, unique)[1])
+    return which[number.reshape(-1)]
 
 
 def _estimates(values: list[_Floats]) -> list[Interval]:
