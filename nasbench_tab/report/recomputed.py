@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nasbench_tab.benchmarks.table import TableBenchmark
 from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.records import MEAN_SEED
-from nasbench_tab.search.compare import _described
+from nasbench_tab.search.compare import described_benchmark
 from nasbench_tab.search.final import Reported, final_values, reported
 from nasbench_tab.search.results import Results, Trials
 
@@ -49,7 +49,7 @@ def other_figures(results: Results, bench: TableBenchmark, name: str) -> list[st
     Of benchmarks that the protocol reports on besides, see :func:`unlike_final`.
     """
     try:
-        wanted = _described(bench, results.protocol._replace(report=()))
+        wanted = described_benchmark(bench, results.protocol._replace(report=()))
     except NasbenchTabError as err:
         return [f"{name}: {err}"]
     said = dict(results.benchmark(name))

@@ -52,7 +52,7 @@ from nasbench_tab.search.run import searcher
 from nasbench_tab.search.specs import check_distinct, strategy_spec
 from nasbench_tab.strategies.base import StrategySpec
 
-__all__ = ["BLOCK", "compare"]
+__all__ = ["BLOCK", "compare", "described_benchmark"]
 
 #: Runs in one shard: what is lost, at most, when a worker is killed.
 BLOCK = 50
@@ -232,7 +232,9 @@ def _experiment(
 ) -> dict[str, Any]:
     """Return everything that the runs depend on, as plain data that survives JSON."""
     experiment = {
-        "benchmarks": [_described(_loaded(name, protocol), protocol) for name in benchmarks],
+        "benchmarks": [
+            described_benchmark(_loaded(name, protocol), protocol) for name in benchmarks
+        ],
         "strategies": [
             {
                 "label": spec.label,
@@ -256,7 +258,7 @@ def _number(value: np.generic) -> object:
     return value.item()  # NumPy's numbers are welcome everywhere
 
 
-def _described(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
+def described_benchmark(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
     """Return a benchmark's identity and the figures that regret is measured against.
 
     Optimum and mean are those of the architectures that a search under ``protocol`` can reach:
