@@ -345,8 +345,9 @@ def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:
                 "or choose a new directory."
             )
         _same_versions(directory, read_manifest(directory)["versions"])
-        for leftover in directory.glob("runs/*/*/.*.tmp"):  # of writers that were killed
-            leftover.unlink(missing_ok=True)
+        for pattern in ("runs/*/*/.*.tmp", f".{FILE}.*.tmp"):  # of writers that were killed
+            for leftover in directory.glob(pattern):
+                leftover.unlink(missing_ok=True)
         return
     manifest = {
         "format": FORMAT,

@@ -215,3 +215,12 @@ def test_a_directory_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(ResultsError, match=r"Could not write .*Permission denied"):
         small(tmp_path / "out")
+
+
+def test_what_a_writer_left_that_was_killed_beside_the_manifest_is_cleared(tmp_path: Path) -> None:
+    small(tmp_path / "out", runs=2)
+    (tmp_path / "out" / "experiment.toml").rename(tmp_path / "out" / ".experiment.toml.x.tmp")
+    resumed = small(tmp_path / "out", runs=2, resume=True)
+    assert resumed.content_hash() == small(tmp_path / "new", runs=2).content_hash()
+    assert not list((tmp_path / "out").rglob("*.tmp"))
+    assert (tmp_path / "out" / "experiment.toml").is_file()
