@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from nasbench_tab import __version__, cli_compare, cli_judge, cli_study, cli_train
+from nasbench_tab import (
+    __version__,
+    cli_compare,
+    cli_judge,
+    cli_study,
+    cli_surrogate,
+    cli_train,
+)
 from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError, unknown_name
 from nasbench_tab.terminal import err as _err
 from nasbench_tab.terminal import escaped as _escaped
 from nasbench_tab.terminal import out as _out
 
 if TYPE_CHECKING:
-    pass
+    from nasbench_tab.benchmarks.base import Benchmark
 
 __all__ = ["app", "main"]
 
@@ -56,14 +63,14 @@ def list_names(
     ] = "benchmarks",
 ) -> None:
     """List what there is, a name a line."""
-    from nasbench_tab import paths, registry
+    from nasbench_tab import registry
 
     kinds: dict[str, Callable[[], list[str]]] = {
         "benchmarks": registry.benchmark_names,
         "strategies": registry.strategy_names,
         "spaces": registry.space_names,
         "tasks": registry.task_names,
-        "surrogates": lambda: sorted(paths.artefacts("surrogates")),
+        "surrogates": registry.surrogate_names,
     }
     if kind not in kinds:
         raise unknown_name("list", kind, kinds)
@@ -78,7 +85,10 @@ def info(name: Annotated[str, typer.Argument(help="A benchmark.")]) -> None:
 
     bench = registry.load(name)
     about = bench.about
-    _out.print(f"[bold]{_escaped(about.get('title', name))}[/]  ({name})")
+    if bench.predicts:
+        _print_rows(name, str(about.get("about", {}).get("title", name)), _about_surrogate(bench))
+        _print_metrics(bench, {})
+        return
     rows = {
         "space": f"{bench.space.name}: {len(bench.measured())} of {bench.space.size} architectures answered for",
         "coverage": about.get("coverage", ""),
@@ -94,20 +104,52 @@ def info(name: Annotated[str, typer.Argument(help="A benchmark.")]) -> None:
         "content hash": bench.fingerprint,
         "folder": str(registry.table_folder(name)),
     }
+    _print_rows(name, about.get("title", name), rows)
+    notes = {**about.get("static", {}), **about["trainings"][bench.training].get("metrics", {})}
+    _print_metrics(bench, {metric: known.get("note", "") for metric, known in notes.items()})
+
+
+def _about_surrogate(bench: Benchmark) -> dict[str, str]:
+    """Return what there is to say of a surrogate, or of a table mixed with one."""
+    about = bench.about
+    scores = about.get("scores", {}).get(bench.objective.name, {})
+    words = {
+        "tau": "Kendall's tau",
+        "tau_between_seeds": "Kendall's tau between two training seeds",
+        "mae": "mean absolute error",
+        "coverage_90": "coverage of the 90 % interval",
+    }
+    held_out = ", ".join(f"{words[key]} {scores[key]:.3g}" for key in words if key in scores)
+    origins = ", ".join(f"{n} {origin or 'not stated'}" for origin, n in about["origins"].items())
+    return {
+        "space": f"{bench.space.name}: every architecture is answered for",
+        "fitted on": f"{about['runs']:,} trainings of {about['networks']:,} networks ({origins})",
+        "training": f"{bench.training} on {bench.dataset}",
+        "held-out networks": held_out,
+        "licence": about.get("licence", ""),
+        "training data": about["training_data"],
+        "content hash": bench.fingerprint,
+    }
+
+
+def _print_rows(name: str, title: str, rows: dict[str, str]) -> None:
+    _out.print(f"[bold]{_escaped(title)}[/]  ({name})")
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in rows.items():
         table.add_row(key, _escaped(value))
     _out.print(table)
-    notes = {**about.get("static", {}), **about["trainings"][bench.training].get("metrics", {})}
+
+
+def _print_metrics(bench: Benchmark, notes: dict[str, str]) -> None:
     metrics = Table(
         "metric", "split", "unit", "better", "what it is", box=None, padding=(0, 2, 0, 0)
     )
     for metric in bench.metrics.values():
         star = " (objective)" if metric == bench.objective else ""
         better = "higher" if metric.direction == "max" else "lower"
-        note = _escaped(notes.get(metric.name, {}).get("note", ""))
+        note = _escaped(notes.get(metric.name, ""))
         metrics.add_row(metric.name + star, metric.split, metric.unit, better, note)
     _out.print()
     _out.print(metrics)
@@ -148,6 +190,9 @@ def query(
             _out.print(json.dumps(plain), markup=False)
         else:
             spread = f" ± {answer.sd:.3g} over {answer.n_seeds} seeds" if answer.n_seeds > 1 else ""
+            if answer.source == "surrogate" and asked_metric != "train_seconds":
+                spread = f"  predicted; 90 % of trainings lie in {answer.lower:.6g} to {answer.upper:.6g}"
+                spread += " (unlike all that was fitted: a guess)" if answer.novel else ""
             unit = bench.metrics[asked_metric].unit
             _out.print(
                 f"{bench.space.format(cell)}  {answer.value:.6g} {unit}{spread}", markup=False
@@ -190,6 +235,8 @@ for _command in (
     cli_train.train,
     cli_train.collect,
     cli_train.tabulate,
+    cli_surrogate.fit,
+    cli_surrogate.assess,
 ):
     app.command()(_command)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -105,11 +106,25 @@ def collect(
     ],
     cells: Annotated[
         int | None,
-        typer.Option(help="This many cells of the fixed random order; default: all of it."),
+        typer.Option(
+            help="This many cells of the fixed random order, or evaluations of --strategy; default: all."
+        ),
     ] = None,
     listed: Annotated[
         Path | None,
         typer.Option("--list", help="A file of cells instead: published strings or indices."),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="Train what this strategy proposes instead, with the first of the seeds, one after "
+            'another: evolution, "reinforce(learning_rate=0.2)".'
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the strategy.")] = 0,
+    origin: Annotated[
+        str | None,
+        typer.Option(help="Why, kept with each run; default: collection, or the strategy's name."),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Training seeds.")] = "0,1,2",
     every: Annotated[
@@ -126,7 +141,7 @@ def collect(
 
     need_torch()
     from nasbench_tab.train.collect import collect as collect_runs
-    from nasbench_tab.train.plan import collection_order, planned
+    from nasbench_tab.train.plan import planned
 
     chosen = task_named(task)
     space = registry.load_space(chosen.space)
@@ -134,16 +149,59 @@ def collect(
         raise InvalidArgumentError(f"--cells must be 1 or more; got {cells}.")
     if every < 1:
         raise InvalidArgumentError(f"--every must be 1 or more; got {every}.")
-    wanted = collection_order(space) if listed is None else _listed(space, listed)
+    if strategy is not None:
+        if cells is None or listed is not None:
+            raise InvalidArgumentError(
+                "--strategy needs --cells, and proposes cells without --list."
+            )
+        options = {"log": log, "seeds": _seeds(seeds)[:1], "device": device, "folder": folder}
+        _propose(task, strategy, cells, seed, origin, options)
+        return
+    wanted = _in_order(space, cells) if listed is None else _listed(space, listed)
     pairs = planned(wanted[:cells], _seeds(seeds), every)
     found = with_progress(
-        collect_runs, chosen, space, pairs, log, jobs=jobs, device=device, folder=folder
+        *(collect_runs, chosen, space, pairs, log),
+        origin=origin or "collection",
+        jobs=jobs,
+        device=device,
+        folder=folder,
     )
     out.print(
         f"{found.ok} trained, {found.diverged} diverged, {found.failed} failed; "
         f"{found.present} were there already. Log: {log}",
         markup=False,
     )
+
+
+def _propose(
+    task: str, strategy: str, cells: int, seed: int, origin: str | None, options: dict[str, Any]
+) -> None:
+    """Let a strategy search on the live benchmark, which logs what it trains.
+
+    A strategy with the same seed asks for the same again, and what the log holds is not trained again: so
+    a search that was killed goes on.
+    """
+    from nasbench_tab import registry
+    from nasbench_tab.records import Protocol
+    from nasbench_tab.search.run import run_search
+    from nasbench_tab.search.specs import strategy_spec
+
+    name = strategy_spec(strategy).label.partition("(")[0]
+    bench = registry.load(task, source="live", origin=origin or name, **options)
+    run = run_search(strategy, bench, Protocol(evaluations=cells, repeats="reuse"), seed=seed)
+    best = f", the best {bench.objective.name} {run.values.max():.2f}" if len(run.values) else ""
+    out.print(f"{len(run.values)} evaluations{best}. Log: {options['log']}", markup=False)
+
+
+def _in_order(space: Space, cells: int | None) -> list[Architecture]:
+    """Return cells of the fixed random order: all of them, or ``cells`` of a space too large to list."""
+    from nasbench_tab.train.plan import LISTED, collection_order, draws
+
+    if math.prod(space.choices) <= LISTED:
+        return collection_order(space)
+    if cells is None:
+        raise InvalidArgumentError(f"{space.name} is too large to train all of it; give --cells.")
+    return draws(space, cells)
 
 
 def tabulate(

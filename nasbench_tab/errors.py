@@ -6,6 +6,7 @@
     ├── InvalidArgumentError        a budget, seed, epoch format ... that cannot mean anything
     ├── MissingValueError           a well-formed question about something that was never measured
     ├── TableError                  a table file that is truncated, altered, too new or inconsistent
+    ├── SurrogateError              a surrogate that cannot be trusted, or runs that none can be fitted on
     ├── DatasetError                a dataset file that is missing, damaged or not the published one
     ├── LogError                    a run log that is damaged, of another version or contradicts itself
     ├── TrainingError               a real training that cannot go on (memory, a foreign checkpoint)
@@ -30,6 +31,7 @@ __all__ = [
     "NasbenchTabError",
     "ResultsError",
     "StrategyError",
+    "SurrogateError",
     "TableError",
     "TrainingError",
     "UnknownNameError",
@@ -60,6 +62,10 @@ class MissingValueError(NasbenchTabError, LookupError):
 
 class TableError(NasbenchTabError):
     """A table that cannot be trusted: truncated, altered, inconsistent or from a newer version."""
+
+
+class SurrogateError(NasbenchTabError):
+    """A surrogate that is altered, truncated, inconsistent or too new, or runs that allow no fit."""
 
 
 class DatasetError(NasbenchTabError):

@@ -6,6 +6,7 @@ An architecture is a tuple of small ints (each 0 to 255): the cell. Its meaning 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -68,12 +69,18 @@ class Answer(NamedTuple):
     """What a benchmark knows of one architecture.
 
     Attributes:
-        value: The metric's value, in the metric's unit.
+        value: The metric's value, in the metric's unit; a surrogate's is a prediction.
         seconds: Simulated training time up to the asked epoch; NaN where no time was recorded.
-        source: ``"table"`` (later also ``"surrogate"``).
-        sd: Standard deviation over the training seeds behind ``value`` (n - 1 in the denominator);
-            NaN for a single training.
-        n_seeds: How many trainings are behind ``value``.
+        source: Where the value comes from: ``"table"``, ``"surrogate"`` or ``"live"``.
+        sd: Standard deviation over training seeds: of the trainings behind ``value`` (n - 1 in the
+            denominator; NaN for a single one), or as a surrogate has learnt it (NaN if it could not).
+        n_seeds: How many trainings are behind ``value``; 0 for a prediction.
+        sd_model: How unsure a surrogate is of the mean over training seeds; NaN for what was measured.
+        lower: Where the value of one training lies with the surrogate's nominal coverage of 90 %:
+            from ``lower`` to ``upper``; NaN for what was measured.
+        upper: See ``lower``.
+        novel: Whether the architecture is unlike all that the surrogate was fitted on: its answer
+            is a guess, and the interval is widened.
     """
 
     value: float
@@ -81,6 +88,10 @@ class Answer(NamedTuple):
     source: str
     sd: float
     n_seeds: int
+    sd_model: float = math.nan
+    lower: float = math.nan
+    upper: float = math.nan
+    novel: bool = False
 
 
 class Proposal(NamedTuple):

@@ -1,9 +1,13 @@
 """Resolve names: what is shipped first, then what third parties ship as entry points.
 
 Entry-point groups: ``nasbench_tab.spaces`` (a class or factory without arguments),
-``nasbench_tab.strategies`` (a class or function) and ``nasbench_tab.tables`` (a folder, or a
-function that returns one, with ``manifest.toml`` and ``table.h5``). Nothing is imported until it is
-asked for; a plug-in that cannot be loaded warns and does not break the others.
+``nasbench_tab.strategies`` (a class or function), and ``nasbench_tab.tables`` and
+``nasbench_tab.surrogates`` (a folder, or a function that returns one, with ``manifest.toml`` and what
+belongs to it). Nothing is imported until it is asked for; a plug-in that cannot be loaded warns and
+does not break the others.
+
+One name may have several sources: ``nb201-fashion`` is a table, ``nb201-fashion@surrogate`` the
+surrogate of that name and ``nb201-fashion@mixed`` both.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from nasbench_tab import paths
-from nasbench_tab.benchmarks.base import Benchmark
+from nasbench_tab.benchmarks.base import Benchmark, mixed_fingerprint
 from nasbench_tab.benchmarks.table import TableBenchmark
 from nasbench_tab.benchmarks.tablefile import read_manifest, read_table
 from nasbench_tab.errors import (
@@ -34,21 +38,30 @@ from nasbench_tab.train.tasks import TASKS, task_named
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from nasbench_tab.benchmarks.surrogate import SurrogateBenchmark
     from nasbench_tab.train.live import LiveBenchmark
 
 __all__ = [
+    "SOURCES",
     "benchmark_names",
+    "fingerprint",
     "load",
     "load_space",
     "load_strategy",
     "space_names",
     "strategy_names",
+    "surrogate_folder",
+    "surrogate_names",
     "table_folder",
     "task_names",
 ]
 
+#: Where answers may come from.
+SOURCES = ("table", "surrogate", "mixed", "live")
+
 _SPACES = {
     "nasbench201": "nasbench_tab.spaces.nasbench201:NasBench201",
+    "nasbench201-macro": "nasbench_tab.spaces.nasbench201_macro:NasBench201Macro",
     "nasbench-graph": "nasbench_tab.spaces.nasbench_graph:NasBenchGraph",
     "nasbench-graph-proteins": "nasbench_tab.spaces.nasbench_graph:NasBenchGraphProteins",
 }
@@ -63,31 +76,47 @@ _STRATEGIES = {
 
 
 @overload
+def load(name: str, *, training: str | None = None, source: Literal["table"]) -> TableBenchmark: ...
+@overload
 def load(
-    name: str, *, training: str | None = None, source: Literal["table"] = "table"
-) -> TableBenchmark: ...
+    name: str, *, training: str | None = None, source: Literal["surrogate"]
+) -> SurrogateBenchmark: ...
 @overload
 def load(name: str, *, source: Literal["live"], **options: Any) -> LiveBenchmark: ...
+@overload
 def load(
     name: str,
     *,
     training: str | None = None,
-    source: Literal["table", "live"] = "table",
+    source: Literal["table", "surrogate", "mixed", "live"] | None = None,
+    **options: Any,
+) -> Benchmark: ...
+def load(
+    name: str,
+    *,
+    training: str | None = None,
+    source: Literal["table", "surrogate", "mixed", "live"] | None = None,
     **options: Any,
 ) -> Benchmark:
     """Return the benchmark ``name``.
 
     Args:
-        name: For example ``"nb201-cifar10"``; ``benchmark_names()`` lists all.
+        name: For example ``"nb201-cifar10"``; ``benchmark_names()`` lists all. ``"name@source"`` names
+            the source too.
         training: Which way of training, where a table holds several; None = its default.
-        source: ``"table"``, or ``"live"``: every query trains (the extra ``train`` is needed).
+        source: ``"table"``; ``"surrogate"``: predictions for every architecture; ``"mixed"``: the table
+            where it was measured, else the surrogate; ``"live"``: every query trains (the extra
+            ``train`` is needed). None = what the name says, else the table, or the surrogate where
+            there is no table.
         options: For ``"live"``: see :class:`~nasbench_tab.train.live.LiveBenchmark`.
 
     Raises:
         UnknownNameError: No such benchmark, training or source; the nearest names are offered.
         TableError: Its files are damaged, altered or from a newer version.
+        SurrogateError: The same of a surrogate.
     """
-    if source == "live":
+    name, kind = _sourced(name, source)
+    if kind == "live":
         if training is not None:
             raise InvalidArgumentError("A live benchmark has one way of training: its task's.")
         need_torch()
@@ -95,19 +124,72 @@ def load(
 
         task = task_named(name)
         return LiveBenchmark(task, load_space(task.space), **options)
-    if source != "table":
-        raise unknown_name("source", source, ["table", "live"])
     if options:
-        raise InvalidArgumentError(f"A table takes no {', '.join(options)}.")
+        raise InvalidArgumentError(f"Only a live benchmark takes {', '.join(options)}.")
+    if kind == "table":
+        return _table(name, training)
+    from nasbench_tab.benchmarks.surrogate import SurrogateBenchmark
+
+    label = name if _known("tables", name) is None else f"{name}@surrogate"
+    surrogate = SurrogateBenchmark.read(surrogate_folder(name), label, load_space)
+    if kind == "surrogate":
+        if training not in (None, surrogate.training):
+            raise unknown_name(f"training of {label}", training, surrogate.trainings)
+        return surrogate
+    from nasbench_tab.benchmarks.mixed import MixedBenchmark
+
+    return MixedBenchmark(f"{name}@mixed", _table(name, training), surrogate)
+
+
+def _table(name: str, training: str | None) -> TableBenchmark:
     folder = table_folder(name)
     manifest = read_manifest(folder)
     table = read_table(folder, manifest)._replace(name=name)
     return TableBenchmark(table, load_space(table.space), manifest["hash"], training, manifest)
 
 
+def _sourced(name: object, source: str | None) -> tuple[str, str]:
+    """Return a benchmark's name and source, from ``"name@source"`` or from both."""
+    if not isinstance(name, str):
+        raise unknown_name("benchmark", name, benchmark_names())
+    plain, at, named = name.partition("@")
+    if at:
+        if source is not None and source != named:
+            raise InvalidArgumentError(f"{name!r} names its source already; got {source!r} too.")
+        source = named
+    if source is None:
+        surrogate_only = _known("tables", plain) is None and _known("surrogates", plain) is not None
+        return plain, "surrogate" if surrogate_only else "table"
+    if source not in SOURCES:
+        raise unknown_name("source", source, SOURCES)
+    return plain, source
+
+
+def fingerprint(name: str) -> str:
+    """Return the content hash of a benchmark's data without loading it; name as for :func:`load`.
+
+    Raises:
+        UnknownNameError: There is no such benchmark.
+        InvalidArgumentError: It is a live one, which is known once it is loaded.
+    """
+    name, source = _sourced(name, None)
+    if source == "live":
+        raise InvalidArgumentError(f"{name}@live is known by its log; load it.")
+    hashes = []
+    if source in ("table", "mixed"):
+        hashes.append(str(read_manifest(table_folder(name)).get("hash")))
+    if source in ("surrogate", "mixed"):
+        from nasbench_tab.predictors.store import read_manifest as read_surrogate_manifest
+
+        hashes.append(str(read_surrogate_manifest(surrogate_folder(name))["hash"]))
+    return hashes[0] if len(hashes) == 1 else mixed_fingerprint(*hashes)
+
+
 def benchmark_names() -> list[str]:
-    """Return the names of all benchmarks."""
-    return sorted({**paths.artefacts("data"), **_entry_points("nasbench_tab.tables")})
+    """Return the names of all benchmarks, tables and surrogates."""
+    tables, surrogates = set(_all("tables")), set(_all("surrogates"))
+    both = {f"{name}@{source}" for name in tables & surrogates for source in ("surrogate", "mixed")}
+    return sorted(tables | surrogates | both)
 
 
 def table_folder(name: str) -> Path:
@@ -116,13 +198,42 @@ def table_folder(name: str) -> Path:
     Raises:
         UnknownNameError: There is none.
     """
-    folder = paths.artefacts("data").get(name)
-    if folder is not None:
-        return folder
-    plugins = _entry_points("nasbench_tab.tables")
-    if name not in plugins:
-        raise unknown_name("benchmark", name, benchmark_names())
-    return Path(_loaded(plugins[name], call=True))
+    return _folder("tables", name)
+
+
+def surrogate_folder(name: str) -> Path:
+    """Return the folder that holds the surrogate ``name``.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    return _folder("surrogates", name)
+
+
+def surrogate_names() -> list[str]:
+    """Return the names of all surrogates."""
+    return sorted(_all("surrogates"))
+
+
+_ARTEFACTS = {"tables": "data", "surrogates": "surrogates"}
+
+
+def _all(kind: str) -> dict[str, Path | EntryPoint]:
+    return {**_entry_points(f"nasbench_tab.{kind}"), **paths.artefacts(_ARTEFACTS[kind])}
+
+
+def _known(kind: str, name: str) -> Path | EntryPoint | None:
+    """Return where an artefact is; plug-ins are only looked at for what is not shipped."""
+    own = paths.artefacts(_ARTEFACTS[kind]).get(name)
+    return own if own is not None else _entry_points(f"nasbench_tab.{kind}").get(name)
+
+
+def _folder(kind: str, name: str) -> Path:
+    found = _known(kind, name)
+    if found is None:
+        what = "benchmark" if kind == "tables" else "surrogate"
+        raise unknown_name(what, name, benchmark_names() if kind == "tables" else _all(kind))
+    return found if isinstance(found, Path) else Path(_loaded(found, call=True))
 
 
 def space_names() -> list[str]:
@@ -220,6 +331,7 @@ def _entry_points(group: str) -> dict[str, EntryPoint]:
         "nasbench_tab.spaces": {*_SPACES},
         "nasbench_tab.strategies": {*_STRATEGIES},
         "nasbench_tab.tables": {*paths.artefacts("data")},
+        "nasbench_tab.surrogates": {*paths.artefacts("surrogates")},
     }
     found: dict[str, EntryPoint] = {}
     for plugin in metadata.entry_points(group=group):

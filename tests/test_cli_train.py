@@ -13,13 +13,13 @@ from commandline import Command, Done, succeeded
 from typer.testing import CliRunner, Result
 
 import nasbench_tab as nbt
-from nasbench_tab import cli, cli_train
+from nasbench_tab import cli, cli_train, registry
 from nasbench_tab.errors import NasbenchTabError, TrainingError
 from nasbench_tab.records import Architecture
 from nasbench_tab.spaces.nasbench201 import NasBench201
 from nasbench_tab.train.log import LoggedRun, RunLog, read_log
 from nasbench_tab.train.loop import Trainer
-from nasbench_tab.train.plan import collection_order, planned
+from nasbench_tab.train.plan import collection_order, draws, planned
 from nasbench_tab.train.tasks import TASKS
 
 SPACE = NasBench201()
@@ -241,6 +241,44 @@ def test_collect_counts_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed(*COLLECT, "--cells", "1", "--seeds", "0").startswith("1 trained, ")
 
 
+def test_collect_keeps_the_origin_that_it_is_given() -> None:
+    printed(*COLLECT, "--cells", "1", "--seeds", "0", "--origin", "a whim")
+    assert [found.origin for found in runs_in("x.jsonl")] == ["a whim"]
+
+
+def test_collect_trains_what_a_strategy_proposes() -> None:
+    how = ("--strategy", "evolution(population=2)", "--cells", "6", "--seed", "3", "--seeds", "5,1")
+    out = printed(*COLLECT, *how)
+    assert out.startswith("6 evaluations, the best valid_accuracy ")
+    assert out.endswith(". Log: x.jsonl\n")
+    found = runs_in("x.jsonl")
+    assert {(one.origin, one.seed) for one in found} == {("evolution", 5)}
+    bench = nbt.load("tiny", source="live", log="x.jsonl", seeds=(5,), device="cpu")
+    protocol = nbt.Protocol(evaluations=6, repeats="reuse")
+    search = nbt.run_search("evolution(population=2)", bench, protocol, seed=3)
+    proposed = [SPACE.canonical(tuple(cell)) for cell in search.architectures.tolist()]
+    assert [cell for cell, _ in cells_in("x.jsonl")] == list(dict.fromkeys(proposed))
+    assert len(runs_in("x.jsonl")) == len(found)
+
+
+def test_a_strategys_collection_goes_on_where_it_was_killed() -> None:
+    how = ("--strategy", "random", "--seed", "1", "--origin", "uniform")
+    whole = printed(*COLLECT[:-1], "whole.jsonl", *how, "--cells", "4")
+    printed(*COLLECT, *how, "--cells", "2")
+    first = Path("x.jsonl").read_bytes()
+    assert printed(*COLLECT, *how, "--cells", "4") == whole.replace("whole", "x")
+    assert Path("x.jsonl").read_bytes().startswith(first)
+    assert cells_in("x.jsonl") == cells_in("whole.jsonl")
+    assert {found.origin for found in runs_in("x.jsonl")} == {"uniform"}
+
+
+def test_a_large_space_is_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TASKS, "tiny", TASKS["tiny"]._replace(space="nasbench201-macro"))
+    printed(*COLLECT, "--cells", "2", "--seeds", "0")
+    space = registry.load_space("nasbench201-macro")
+    assert [space.parse(one.architecture) for one in runs_in("x.jsonl")] == draws(space, 2)
+
+
 # tabulate.
 
 
@@ -299,6 +337,17 @@ NO_TASK: list[tuple[list[str], list[str]]] = [
     ),
     ([*COLLECT, "--cells", "0"], ["--cells must be 1 or more; got 0"]),
     ([*COLLECT, "--every", "0"], ["--every must be 1 or more; got 0"]),
+    ([*COLLECT, "--strategy", "random"], ["--strategy needs --cells"]),
+    (
+        [*COLLECT, "--strategy", "random", "--cells", "2", "--list", "bad.txt"],
+        ["--strategy needs --cells, and proposes cells without --list"],
+    ),
+    ([*COLLECT, "--strategy", "evolutoin", "--cells", "2"], ["Unknown strategy 'evolutoin'"]),
+    ([*COLLECT, "--strategy", "random", "--cells", "2", "--seed", "-1"], ["seed must be", "-1"]),
+    (
+        ["collect", "macro-fashion", "--log", "x.jsonl"],
+        ["nasbench201-macro is too large to train all of it; give --cells"],
+    ),
     ([*COLLECT, "--seeds", "0,x"], ["--seeds '0,x'", "as in 0,1,2"]),
     ([*COLLECT, "--seeds", ""], ["--seeds ''", "as in 0,1,2"]),
     ([*COLLECT, "--seeds", "0,-1"], ["--seeds '0,-1'", "0 or more"]),

@@ -23,23 +23,27 @@ MAY: dict[str, set[str]] = {
     "terminal": set(),
     "records": {"errors"},
     "atomic": {"errors"},
+    "toml": {"errors"},
     "spaces": {"errors", "records"},
     "stats": {"errors", "records", "spaces"},
-    "predictors": {"errors", "records", "spaces", "atomic"},
+    "predictors": {"errors", "records", "spaces", "atomic", "toml"},
     "strategies": {"errors", "records", "spaces", "predictors"},
-    "benchmarks": {"errors", "records", "spaces", "atomic", "stats", "predictors"},
+    "benchmarks": {"errors", "records", "spaces", "atomic", "toml", "stats", "predictors"},
     # Beside the benchmarks: finding them, filling them, training for them.
-    "registry": {"errors", "records", "spaces", "paths", "benchmarks", "train"},
+    "registry": {"errors", "records", "spaces", "paths", "benchmarks", "train", "predictors"},
     "importers": {"errors", "records", "spaces", "atomic", "benchmarks"},
     "train": {*("errors", "records", "spaces", "atomic", "paths", "benchmarks", "importers"), ROOT},
 }
+# From runs to a surrogate: it reads logs and tables, and knows nothing of searches.
+MAY["fitting"] = {*MAY["train"], "stats", "predictors", "train", "registry", ROOT}
 MAY["adapters"] = {"errors", "records", "spaces", "benchmarks", "registry"}
-MAY["search"] = MAY["benchmarks"] | {"benchmarks", "registry", "strategies", ROOT}
-MAY["report"] = MAY["search"] | {"search", "paths"}
+MAY["search"] = MAY["benchmarks"] | {"benchmarks", "registry", "strategies", "fitting", ROOT}
+MAY["report"] = MAY["search"] | {"search", "paths", "fitting"}
 MAY["verify"] = MAY["search"] | {"search", "train", "importers"}
 MAY["testing"] = MAY["search"] | {"search", "train"}
-MAY["cli_train"] = {*MAY["train"], "train", "registry", "terminal"}
+MAY["cli_train"] = {*MAY["train"], "train", "registry", "search", "terminal"}
 MAY["cli_compare"] = MAY["cli_study"] = {*MAY["report"], "report", "terminal"}
+MAY["cli_surrogate"] = {*MAY["report"], "report", "train", "terminal"}
 MAY["cli_judge"] = {*MAY["report"], "report", "terminal"}
 MAY["cli"] = set(MAY) - {"testing"} | {ROOT}
 MAY[ROOT] = set(MAY) - {"cli", "testing", ROOT}

@@ -45,7 +45,7 @@ def networks(bench: TableBenchmark, seed: int) -> list[Any]:
 
 
 def agreement(name: str) -> None:
-    bench = nbt.load(name)
+    bench = nbt.load(name, source="table")
     print(f"{name}, {bench.fingerprint}")
     print(f"  {bench.about['coverage']}")
     cells = networks(bench, 0)
@@ -77,7 +77,7 @@ def agreement(name: str) -> None:
 
 def share_of_time(name: str, strategy: str, runs: int, full_trainings: int) -> None:
     """Print the share of random search's time after which ``strategy`` has the same mean incumbent."""
-    bench = nbt.load(name)
+    bench = nbt.load(name, source="table")
     budget = full_trainings * float(bench.query(bench.measured(), "train_seconds").mean())
     protocol = nbt.Protocol(
         seconds=budget,
@@ -119,7 +119,7 @@ def retrain(name: str, n: int) -> None:
     from nasbench_tab.train.tasks import task_named
     from nasbench_tab.train.tensors import load_data, pick_device
 
-    bench, task = nbt.load(name), task_named(name)
+    bench, task = nbt.load(name, source="table"), task_named(name)
     data = load_data(task, pick_device("cpu"))
     cells = networks(bench, 0)
     chosen = np.random.default_rng(1).choice(len(cells), min(n, len(cells)), replace=False)

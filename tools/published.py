@@ -125,7 +125,7 @@ def failures(table: dict[str, Any], ours: dict[str, Ours]) -> list[str]:
 
 @cache
 def bench(name: str) -> TableBenchmark:
-    return nbt.load(name)
+    return nbt.load(name, source="table")
 
 
 @cache

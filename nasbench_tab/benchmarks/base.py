@@ -11,9 +11,11 @@ NumPy's too, or a one-dimensional integer array (official indices); a two-dimens
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -27,7 +29,15 @@ from nasbench_tab.errors import (
 from nasbench_tab.records import Answer, Architecture, Metric
 from nasbench_tab.spaces.base import Space
 
-__all__ = ["ArchitectureLike", "Architectures", "Benchmark", "cell_of", "index_of", "integer"]
+__all__ = [
+    "ArchitectureLike",
+    "Architectures",
+    "Benchmark",
+    "cell_of",
+    "index_of",
+    "integer",
+    "mixed_fingerprint",
+]
 
 ArchitectureLike: TypeAlias = str | Architecture | int | np.integer[Any]
 Architectures: TypeAlias = list[Any] | NDArray[np.integer[Any]]
@@ -47,6 +57,12 @@ class Benchmark(ABC):
         has_seconds: Whether ``lookup`` gives simulated training times.
         fingerprint: Content hash of the data behind the answers.
         stateful: Whether a query takes real time and leaves something behind: it trains.
+        predicts: Whether it answers for every architecture of its space, where nothing was measured
+            too: any training seed gives a simulated training, and :meth:`measured` lists all
+            architectures of the space, or a fixed uniform sample where they are too many to list.
+        training: Which way of training answers are about.
+        trainings: All that it can be loaded with; empty where there is no choice.
+        about: Its manifest: origin, licence, protocol, figures.
     """
 
     name: str
@@ -59,6 +75,10 @@ class Benchmark(ABC):
     has_seconds: bool
     fingerprint: str
     stateful: bool = False
+    predicts: bool = False
+    training: str = ""
+    trainings: tuple[str, ...] = ()
+    about: Mapping[str, Any] = MappingProxyType({})
 
     @overload
     def query(
@@ -150,7 +170,10 @@ class Benchmark(ABC):
 
     @abstractmethod
     def measured(self, seed: int | None = None) -> NDArray[np.uint8]:
-        """Return all architectures with a full training (of this seed), ``(n, cell length)``."""
+        """Return all architectures with a full training (of this seed), ``(n, cell length)``.
+
+        Where everything is answered (``predicts``), see there.
+        """
 
 
 def cell_of(space: Space, arch: object) -> Architecture:
@@ -194,3 +217,8 @@ def integer(name: str, value: object) -> int:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise InvalidArgumentError(f"{name} must be an integer or None, not {value!r}.") from None
+
+
+def mixed_fingerprint(table: str, surrogate: str) -> str:
+    """Return the content hash of a table and a surrogate together."""
+    return f"sha256:{hashlib.sha256(f'{table} {surrogate}'.encode()).hexdigest()}"

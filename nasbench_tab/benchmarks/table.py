@@ -180,6 +180,15 @@ class TableBenchmark(Benchmark):
         present = present[rows]
         return cells if present.all() else cells[present]
 
+    def row_of(self, arch: ArchitectureLike) -> int:
+        """Return the table's row of one architecture.
+
+        Raises:
+            MissingValueError: It is not in the table.
+            InvalidArchitectureError: It is none of this space.
+        """
+        return self._found(arch)
+
     @cached_property
     def _answered(self) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
         """All cells that the table answers for, and their rows; the table's own cells first."""

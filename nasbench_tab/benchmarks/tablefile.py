@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from nasbench_tab.atomic import replacing
 from nasbench_tab.errors import TableError
 from nasbench_tab.records import Direction, Metric, Split
+from nasbench_tab.toml import toml
 
 __all__ = [
     "Column",
@@ -449,8 +450,7 @@ def _check_splits(training: Training, here: str, require: _Require) -> None:
 
 def _manifest(table: Table, about: dict[str, Any], digest: str, file_sha256: str) -> str:
     def line(key: str, value: Any) -> str:
-        # A JSON string, number or list is a TOML value as well, but for DEL.
-        return f"{key} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", "\\u007f")
+        return f"{key} = {toml(value)}\n"
 
     try:
         text = "".join(line(key, value) for key, value in about.items())

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import nasbench_tab
-from nasbench_tab.benchmarks.table import TableBenchmark
+from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.records import MEAN_SEED, Architecture
 from nasbench_tab.registry import load
@@ -24,7 +24,7 @@ from nasbench_tab.report.recomputed import (
     unlike_final,
     unlike_table,
 )
-from nasbench_tab.search.clocks import table_behind
+from nasbench_tab.search.clocks import benchmark_behind
 from nasbench_tab.search.frame import run_incumbents
 from nasbench_tab.search.results import Results, Trials
 from nasbench_tab.search.specs import strategy_spec
@@ -66,7 +66,7 @@ class Evidence(NamedTuple):
     """
 
     results: Results
-    tables: dict[str, TableBenchmark]
+    tables: dict[str, Benchmark]
     absent: dict[str, str]
     specs: dict[str, StrategySpec]
     unknown: dict[str, str]
@@ -86,7 +86,7 @@ def gather(results: Results) -> Evidence:
     tables, absent, specs, unknown = {}, {}, {}, {}
     asked, unlike, late = 0, list[str](), list[str]()
     for name in results.benchmarks:
-        bench, problem = table_behind(results, name, results.protocol.training)
+        bench, problem = benchmark_behind(results, name, results.protocol.training)
         if bench is None:
             absent[name] = problem
         else:
@@ -182,7 +182,7 @@ def identical_runs(results: Results) -> list[str]:
 
 def final_tables(
     results: Results,
-) -> tuple[dict[str, tuple[TableBenchmark, set[Architecture]]], list[str]]:
+) -> tuple[dict[str, tuple[Benchmark, set[Architecture]]], list[str]]:
     """Return the tables that final values come from, each with the cells that runs ended with.
 
     These are the ones that were searched and those that the protocol reports on. The second value is a
@@ -191,7 +191,9 @@ def final_tables(
     protocol, absent = results.protocol, []
     found, cells = {}, {name: _final_cells(results, name) for name in results.benchmarks}
     for name in results.benchmarks:
-        bench, problem = table_behind(results, name, protocol.final_training or protocol.training)
+        bench, problem = benchmark_behind(
+            results, name, protocol.final_training or protocol.training
+        )
         if bench is None:
             absent.append(problem)
         else:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.benchmarks.table import TableBenchmark
+from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.records import MEAN_SEED
 from nasbench_tab.search.compare import described_benchmark
@@ -25,7 +25,7 @@ _Floats = NDArray[np.float64]
 _RTOL = 1e-9  # means may be taken in another order; nothing else may differ
 
 
-def unlike_table(results: Results, bench: TableBenchmark, name: str) -> list[str]:
+def unlike_table(results: Results, bench: Benchmark, name: str) -> list[str]:
     """Return a line for each strategy some of whose observed values are not the table's."""
     problems = []
     for label in results.strategies:
@@ -42,7 +42,7 @@ def unlike_table(results: Results, bench: TableBenchmark, name: str) -> list[str
     return problems
 
 
-def other_figures(results: Results, bench: TableBenchmark, name: str) -> list[str]:
+def other_figures(results: Results, bench: Benchmark, name: str) -> list[str]:
     """Return a line for each figure of a benchmark in the manifest that is not the table's.
 
     Optimum, mean and direction are what regret is measured with; epochs and metrics are looked at too.
@@ -61,7 +61,7 @@ def other_figures(results: Results, bench: TableBenchmark, name: str) -> list[st
     ]
 
 
-def unlike_final(results: Results, bench: TableBenchmark, name: str) -> tuple[list[str], list[str]]:
+def unlike_final(results: Results, bench: Benchmark, name: str) -> tuple[list[str], list[str]]:
     """Return a line for each strategy some of whose final values are not the tables', and for each absent table."""
     try:
         columns = reported(bench, results.protocol)
@@ -108,7 +108,7 @@ def _wrong_final(
             yield what.name, int((~_close(trials.final[what.name], values[back], nan=True)).sum())
 
 
-def mistimed(results: Results, bench: TableBenchmark, name: str) -> list[str]:
+def mistimed(results: Results, bench: Benchmark, name: str) -> list[str]:
     """Return a line for each strategy whose evaluations do not end when the table's trainings do.
 
     Only of a protocol in which one training follows another and nothing else is on the clock: one
@@ -175,7 +175,7 @@ def repeating(results: Results, trials: Trials) -> int:
     return len(rows) - len(np.unique(rows))
 
 
-def _asked(bench: TableBenchmark, trials: Trials, metric: str | None = None) -> _Floats:
+def _asked(bench: Benchmark, trials: Trials, metric: str | None = None) -> _Floats:
     """Return ``(N,)`` the table's values at each evaluation's epoch and training seed; NaN: none."""
     out = np.full(len(trials.values), np.nan)
     pairs = np.stack([trials.epochs.astype(np.int64), trials.seeds], axis=1)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.benchmarks.table import TableBenchmark
+from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError
 from nasbench_tab.records import MEAN_SEED, Architecture, Metric, Protocol
 from nasbench_tab.registry import load
@@ -159,7 +159,7 @@ class Outcome(NamedTuple):
 class Background(NamedTuple):
     """The benchmark itself, if it can still be loaded, else why not."""
 
-    bench: TableBenchmark | None
+    bench: Benchmark | None
     problem: str
 
 
@@ -357,7 +357,7 @@ def _background(about: dict[str, Any], protocol: Protocol) -> Background:
     if bench.fingerprint != about["hash"]:
         return Background(
             None,
-            f"the {name} that is installed here is not the table that was searched: "
+            f"the {name} that is installed here is not the one that was searched: "
             f"hash {bench.fingerprint}, not {about['hash']}",
         )
     return Background(bench, "")

@@ -1,28 +1,18 @@
-"""Plain values as annotations want them, in words, and as TOML.
-
-The standard library reads TOML and does not write it; what is written here is read again as exactly
-the same values.
+"""Plain values as annotations want them, and annotations in words.
 
 >>> fitted([["parameters", 1]], tuple[tuple[str, float], ...])
 (('parameters', 1),)
->>> words(int | None), toml(["a", 1e16, True])
-('a whole number', '["a", 1e+16, true]')
+>>> words(int | None)
+'a whole number'
 """
 
 from __future__ import annotations
 
 import json
-import re
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-import numpy as np
-
-from nasbench_tab.errors import InvalidArgumentError
-
-__all__ = ["fitted", "is_table", "plain", "toml", "toml_key", "words"]
-
-_BARE = re.compile("[A-Za-z0-9_-]+")  # what TOML takes as a key without quotes
+__all__ = ["fitted", "is_table", "words"]
 
 
 def fitted(value: Any, hint: Any) -> Any:
@@ -83,42 +73,3 @@ def words(hint: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text in quotes"}[
         hint
     ]
-
-
-def toml_key(name: str) -> str:
-    """Return a name as a key of TOML, in quotes where it needs them."""
-    return name if _BARE.fullmatch(name) else toml(name)
-
-
-def toml(value: Any, on_lines: bool = False) -> str:
-    """Return a value as TOML.
-
-    Args:
-        value: Text, a number, true or false, or a list or tuple of such values.
-        on_lines: Whether the parts of a list stand on lines of their own.
-
-    Raises:
-        InvalidArgumentError: TOML has no such value.
-        UnicodeEncodeError: Text that no file can hold.
-    """
-    value = plain(value)
-    if isinstance(value, list):
-        parts = [toml(part) for part in value]
-        if on_lines and len(parts) > 1:
-            return "[\n" + "".join(f"    {part},\n" for part in parts) + "]"
-        return f"[{', '.join(parts)}]"
-    if isinstance(value, str):
-        value.encode()  # raises for half a surrogate pair, which no file can hold
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return repr(value)
-    raise InvalidArgumentError(f"it holds {value!r}, which TOML does not have.")
-
-
-def plain(value: Any) -> Any:
-    """Return Python's own numbers for NumPy's, and lists for tuples."""
-    if isinstance(value, np.generic):
-        return value.item()
-    return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value

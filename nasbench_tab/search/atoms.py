@@ -107,6 +107,8 @@ def no_exact_law(bench: Benchmark, protocol: Protocol) -> str:
     distinct = protocol.repeats != "pay"
     if bench.stateful:
         return "every answer of this benchmark is a training, so there is no table to count in"
+    if bench.predicts and len(bench.measured()) != bench.space.size:
+        return "the space is too large to be listed"
     if protocol.seconds is not None:
         return "evaluations are ended by a budget in seconds"
     if protocol.workers > 1 and bench.has_seconds:

@@ -13,21 +13,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.benchmarks.table import TableBenchmark
-from nasbench_tab.benchmarks.tablefile import read_manifest
+from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import NasbenchTabError
 from nasbench_tab.records import MEAN_SEED
-from nasbench_tab.registry import load, table_folder
+from nasbench_tab.registry import fingerprint, load
 from nasbench_tab.search.frame import run_incumbents
 from nasbench_tab.search.results import Results, Trials
 
 __all__ = [
     "Clock",
     "Clocks",
+    "benchmark_behind",
     "continued_from",
     "final_seconds",
     "run_clocks",
-    "table_behind",
 ]
 
 _Floats = NDArray[np.float64]
@@ -62,19 +61,19 @@ class Clocks(NamedTuple):
     final: Clock
 
 
-def table_behind(
+def benchmark_behind(
     results: Results, benchmark: str, training: str | None = None
-) -> tuple[TableBenchmark | None, str]:
-    """Return the table that was searched, or None and the reason why it is not at hand.
+) -> tuple[Benchmark | None, str]:
+    """Return the benchmark that was searched, or None and the reason why it is not at hand.
 
-    ``training`` is one of the table's trainings; None = its default.
+    ``training`` is one of its trainings; None = its default.
     """
     wanted = results.benchmark(benchmark)["hash"]
     try:
-        if read_manifest(table_folder(benchmark)).get("hash") != wanted:
+        if fingerprint(benchmark) != wanted:
             return (
                 None,
-                f"the {benchmark} that is installed here is not the table that was searched",
+                f"the {benchmark} that is installed here is not the one that was searched",
             )
         return _loaded(benchmark, training, wanted), ""
     except NasbenchTabError as err:
@@ -82,8 +81,8 @@ def table_behind(
 
 
 @lru_cache(maxsize=8)
-def _loaded(benchmark: str, training: str | None, fingerprint: str) -> TableBenchmark:
-    del fingerprint  # it only tells versions of a table apart
+def _loaded(benchmark: str, training: str | None, wanted: str) -> Benchmark:
+    del wanted  # it only tells versions of a benchmark apart
     return load(benchmark, training=training)
 
 
@@ -94,7 +93,7 @@ def run_clocks(results: Results, benchmark: str, trials: Trials) -> Clocks:
     an evaluation's share is what the table says of its cell, epoch and training seed, less what an
     earlier part of the same training had paid already.
     """
-    bench, problem = table_behind(results, benchmark, results.protocol.training)
+    bench, problem = benchmark_behind(results, benchmark, results.protocol.training)
     elapsed = _elapsed(results, benchmark, trials)
     before = continued_from(results, trials)
     validation, charged = _validation(results, bench, problem, trials, before)
@@ -137,7 +136,7 @@ def continued_from(results: Results, trials: Trials) -> NDArray[np.int32]:
 def final_seconds(results: Results, benchmark: str, trials: Trials) -> Clock:
     """Return ``(N,)``: the full training of each evaluated cell, the mean over its training seeds."""
     training = results.protocol.final_training
-    bench, problem = table_behind(results, benchmark, training)
+    bench, problem = benchmark_behind(results, benchmark, training)
     missing = np.full(len(trials.values), np.nan)
     if bench is None:
         return Clock(missing, problem)
@@ -180,7 +179,7 @@ def _cut_off(results: Results, trials: Trials) -> NDArray[np.bool_]:
 
 def _search(
     results: Results,
-    bench: TableBenchmark | None,
+    bench: Benchmark | None,
     problem: str,
     trials: Trials,
     elapsed: Clock,
@@ -228,7 +227,7 @@ def _starts_fit(trials: Trials, seconds: _Floats) -> bool:
 
 def _validation(
     results: Results,
-    bench: TableBenchmark | None,
+    bench: Benchmark | None,
     problem: str,
     trials: Trials,
     before: NDArray[np.int32],
@@ -265,7 +264,7 @@ def _final(results: Results, benchmark: str, trials: Trials) -> Clock:
 
 
 def _cumulative(
-    bench: TableBenchmark, trials: Trials, metric: str, epochs: NDArray[np.integer]
+    bench: Benchmark, trials: Trials, metric: str, epochs: NDArray[np.integer]
 ) -> _Floats:
     """Return ``(N,)`` a cumulative metric of each evaluation's training at ``epochs``; 0 at epoch 0."""
     out = np.zeros(len(trials.values))

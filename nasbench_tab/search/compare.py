@@ -28,10 +28,9 @@ from numpy.typing import NDArray
 import nasbench_tab
 from nasbench_tab.atomic import write_text
 from nasbench_tab.benchmarks.base import Benchmark
-from nasbench_tab.benchmarks.tablefile import read_manifest as read_table_manifest
 from nasbench_tab.errors import InvalidArgumentError, MissingValueError, ResultsError
 from nasbench_tab.records import Protocol
-from nasbench_tab.registry import load, table_folder
+from nasbench_tab.registry import fingerprint, load
 from nasbench_tab.search.evaluate import Answers
 from nasbench_tab.search.experiment import FILE, experiment_of, write_experiment
 from nasbench_tab.search.final import Reported, final_values, reported
@@ -205,13 +204,13 @@ def _run_block(
 
 
 def _loaded(name: str, protocol: Protocol) -> Benchmark:
-    """Return a benchmark; loaded once in each process, as long as its table stays the same."""
-    fingerprint = str(read_table_manifest(table_folder(name)).get("hash"))
+    """Return a benchmark; loaded once in each process, as long as its data stay the same."""
+    found = fingerprint(name)
     if not isinstance(protocol.training, (str, type(None))):
         raise InvalidArgumentError(
             f"A protocol's training is a label or None; got {protocol.training!r}."
         )
-    return _loaded_once(name, protocol.training, fingerprint)
+    return _loaded_once(name, protocol.training, found)
 
 
 @lru_cache(maxsize=8)
@@ -279,7 +278,7 @@ def described_benchmark(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
     if not np.isfinite(values).all():
         raise InvalidArgumentError(
             f"{int(np.isnan(values).sum())} architectures of {bench.name} that may be searched have no "
-            f"final value in training {what.bench.training!r}."  # type: ignore[attr-defined]
+            f"final value in training {what.bench.training!r}."
         )
     _check_reported([other for other in others if ":" in other.name], bench.name, cells, mean)
     best = int(values.argmax() if bench.objective.direction == "max" else values.argmin())

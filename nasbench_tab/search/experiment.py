@@ -37,8 +37,9 @@ from nasbench_tab.atomic import write_text
 from nasbench_tab.errors import InvalidArgumentError, unknown_name
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load
-from nasbench_tab.search.annotated import fitted, is_table, plain, toml, toml_key, words
+from nasbench_tab.search.annotated import fitted, is_table, words
 from nasbench_tab.search.presets import PRESETS, as_written, fit, preset_named
+from nasbench_tab.toml import plain, toml, toml_key
 
 __all__ = [
     "FILE",

@@ -44,12 +44,12 @@ def reported(bench: Benchmark, protocol: Protocol) -> list[Reported]:
     if own.objective[:3] != bench.objective[:3]:  # name, split and direction
         raise InvalidArgumentError(
             f"The search on {bench.name} has the objective {bench.objective.name!r}; that of the protocol's "
-            f"final training {own.training!r} is {own.objective.name!r}. Choose another final_training."  # type: ignore[attr-defined]
+            f"final training {own.training!r} is {own.objective.name!r}. Choose another final_training."
         )
-    if protocol.final == "seen" and getattr(own, "training", "") != getattr(bench, "training", ""):
+    if protocol.final == "seen" and own.training != bench.training:
         raise InvalidArgumentError(
-            f"final='seen' reports the training that the search saw, which is of {bench.training!r}; the "  # type: ignore[attr-defined]
-            f"protocol's final training is {own.training!r}. Choose final='mean'."  # type: ignore[attr-defined]
+            f"final='seen' reports the training that the search saw, which is of {bench.training!r}; the "
+            f"protocol's final training is {own.training!r}. Choose final='mean'."
         )
     found = [Reported(m.name, own, m) for m in _metrics(own)]
     names = [bench.name, *protocol.report]

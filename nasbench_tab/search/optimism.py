@@ -203,7 +203,7 @@ def _in_report(
 
     NaN where they are of other trainings than the search's, or of the best epoch.
     """
-    other = protocol.final_training not in (None, getattr(bench, "training", None))
+    other = protocol.final_training not in (None, bench.training)
     if other or protocol.final_epoch != "last" or not len(cells):
         return np.full(len(cells), np.nan)
     unique, number = np.unique(cells, axis=0, return_inverse=True)

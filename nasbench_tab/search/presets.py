@@ -260,7 +260,7 @@ def fit(preset: Preset, bench: Benchmark) -> Fitted:
         raise InvalidArgumentError(
             f"{preset.name} has a budget in seconds, and {bench.name} has no training times."
         )
-    trainings = getattr(bench, "trainings", ())
+    trainings = bench.trainings
     if protocol.training is not None and protocol.training not in trainings:
         seconds = (protocol.seconds or 0.0) * bench.epochs[-1] / (preset.epochs or bench.epochs[-1])
         changes.append(
@@ -277,7 +277,7 @@ def fit(preset: Preset, bench: Benchmark) -> Fitted:
             changes.append(
                 f"its full training has {preset.epochs} epochs, that of the table {searched.epochs[-1]}"
             )
-        if protocol.training is not None and protocol.training == getattr(bench, "training", None):
+        if protocol.training is not None and protocol.training == bench.training:
             changes.append(
                 f"final values too are of {protocol.training}, the table's default; it reports longer trainings"
             )

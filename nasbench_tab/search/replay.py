@@ -24,14 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nasbench_tab
-from nasbench_tab.benchmarks.tablefile import read_manifest as read_table_manifest
 from nasbench_tab.errors import (
     InvalidArgumentError,
     NasbenchTabError,
     ResultsError,
     UnknownNameError,
 )
-from nasbench_tab.registry import load_space, table_folder
+from nasbench_tab.registry import fingerprint, load_space
 from nasbench_tab.search.compare import compare
 from nasbench_tab.search.experiment import Experiment, compare_arguments, experiment_of
 from nasbench_tab.search.results import Results, Trials, load_results
@@ -177,7 +176,7 @@ def _version_here(package: str) -> str:
 def _tables(results: Results) -> Iterator[Difference]:
     for name in results.benchmarks:
         try:
-            found = str(read_table_manifest(table_folder(name)).get("hash"))
+            found = fingerprint(name)
         except UnknownNameError as err:
             raise _unrepeatable(results, f"the table {name} is not here. {err}") from err
         recorded = results.benchmark(name)["hash"]

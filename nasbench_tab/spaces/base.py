@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_tab.errors import InvalidArchitectureError
 from nasbench_tab.records import Architecture, Graph
@@ -68,6 +69,15 @@ class Space(ABC):
         Raises:
             InvalidArchitectureError: No cell has this index.
         """
+
+    def figures(self, cells: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+        """Return what is known of ``(n, cell length)`` cells without training them.
+
+        ``{name: (n,)}``, for example parameters, MACs, widths and depth of the whole network;
+        predictors take them as features. None by default.
+        """
+        del cells
+        return {}
 
     def contains(self, arch: Architecture) -> bool:
         """Return whether ``arch`` is an architecture of this space."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Architecture, Graph
@@ -63,6 +64,10 @@ class MaskedSpace(Space):
     def graph(self, arch: Architecture) -> Graph:
         """Return the cell as a labelled directed acyclic graph."""
         return self._space.graph(arch)
+
+    def figures(self, cells: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+        """Return what is known of cells without training them."""
+        return self._space.figures(cells)
 
     def index(self, arch: Architecture) -> int:
         """Return the official index of a cell."""

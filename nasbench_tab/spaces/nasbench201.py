@@ -19,6 +19,7 @@ from itertools import permutations, product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasbench_tab.errors import InvalidArchitectureError, unknown_name
 from nasbench_tab.records import Architecture, Graph
@@ -128,6 +129,15 @@ class NasBench201(Space):
         """
         return _cell(_representatives()[_lexicographic(arch)])
 
+    def figures(self, cells: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
+        """Return trainable parameters and MACs of the published network for CIFAR-10.
+
+        Other datasets and widths of it shift and stretch them, which changes no order.
+        """
+        return {
+            name: base + each[cells].sum(axis=1) for name, (base, each) in _published_sums().items()
+        }
+
     def unique_string(self, arch: Architecture) -> str:
         """Return the label that the NAS-Bench-201 authors use for isomorphic cells (6,466 of them).
 
@@ -220,6 +230,19 @@ def macs(
             before = width // 2
             total += (9 * before * width + 9 * width**2 + before * width) * side**2
     return total + 4 * channels * n_classes + n_classes
+
+
+@cache
+def _published_sums() -> dict[str, tuple[int, NDArray[np.float64]]]:
+    """Return parameters and MACs of the published CIFAR-10 network without operations, and of each."""
+    alone = [(op,) for op in range(len(OPERATIONS))]
+    counts = {
+        "parameters": [parameters(cell, 10) for cell in alone],
+        "macs": [macs(cell, 10, 32) for cell in alone],
+    }
+    return {
+        name: (each[NONE], np.array(each, np.float64) - each[NONE]) for name, each in counts.items()
+    }
 
 
 def _lexicographic(arch: Architecture) -> int:

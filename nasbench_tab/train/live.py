@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from nasbench_tab.spaces.base import Space
 from nasbench_tab.train.log import CURRENT, Key, RunLog, current_file, read_log
 from nasbench_tab.train.loop import CURVES, Trainer
 from nasbench_tab.train.once import check_seed, key_of, record_of, trained_cell
+from nasbench_tab.train.plan import LISTED, draws
 from nasbench_tab.train.recipes import recipe_hash
 from nasbench_tab.train.tabulate import metric_of
 from nasbench_tab.train.tasks import Task
@@ -37,6 +39,7 @@ from nasbench_tab.train.tensors import load_data, pick_device
 
 __all__ = ["LiveBenchmark"]
 
+_SAMPLE = 1000
 _Curve = dict[str, list[float]]
 
 
@@ -51,6 +54,7 @@ class LiveBenchmark(Benchmark):
         seeds: Training seeds that exist; a query without a seed is the mean over all of them.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``.
         folder: Where the dataset's files lie; None = where the system keeps them, or a download.
+        origin: Why cells are trained; kept with each run.
 
     Raises:
         DatasetError: The dataset is not there or damaged.
@@ -67,6 +71,7 @@ class LiveBenchmark(Benchmark):
         seeds: Sequence[int] = (0,),
         device: str = "auto",
         folder: str | Path | None = None,
+        origin: str = "query",
     ) -> None:
         if not isinstance(seeds, Sequence) or not seeds:
             raise InvalidArgumentError(
@@ -79,7 +84,7 @@ class LiveBenchmark(Benchmark):
         self.objective = self.metrics["valid_accuracy"]
         self.epochs = tuple(range(1, task.recipe.epochs + 1))
         self.resumable = self.has_seconds = self.stateful = True
-        self._task, self._seeds = task, tuple(dict.fromkeys(seeds))
+        self._task, self._seeds, self._origin = task, tuple(dict.fromkeys(seeds)), origin
         self._data = load_data(task, pick_device(device), folder)
         identity = (
             f"{task.dataset} {self._data.split_hash} {recipe_hash(task.recipe)} "
@@ -141,9 +146,14 @@ class LiveBenchmark(Benchmark):
         return self._seeds
 
     def measured(self, seed: int | None = None) -> NDArray[np.uint8]:
-        """Return all cells of the space: each can be trained."""
+        """Return all cells of the space: each can be trained.
+
+        Of a space too large to list, a fixed uniform sample of 1,000 networks.
+        """
         if not (seed is None or seed in self._seeds):
             raise MissingValueError(f"{self.name} has no training seed {seed}.")
+        if math.prod(self.space.choices) > LISTED:
+            return np.array(draws(self.space, _SAMPLE), np.uint8)
         cells = itertools.product(*map(range, self.space.choices))
         return np.array([cell for cell in cells if self.space.contains(cell)], np.uint8)
 
@@ -162,7 +172,9 @@ class LiveBenchmark(Benchmark):
         trainer.advance(epoch, checkpoint=checkpoint)
         self._curves[key] = trainer.curve
         if trainer.diverged or trainer.epoch == self.epochs[-1]:
-            run = record_of(self._task, self.space, self._data, cell, seed, trainer, origin="query")
+            run = record_of(
+                self._task, self.space, self._data, cell, seed, trainer, origin=self._origin
+            )
             if not self._log.append(run):
                 self._remember()
             self._ended.add(key)

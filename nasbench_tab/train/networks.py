@@ -12,6 +12,7 @@ average pooling and a linear classifier. Dead edges are built and trained too, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nasbench_tab.records import Architecture
+from nasbench_tab.spaces import nasbench201_macro
 from nasbench_tab.spaces.nasbench201 import CONV1, CONV3, EDGES, NONE, POOL, SKIP
 
 __all__ = ["SKELETONS", "Skeleton", "build"]
@@ -26,6 +28,9 @@ __all__ = ["SKELETONS", "Skeleton", "build"]
 
 class Skeleton(NamedTuple):
     """What surrounds the cells.
+
+    An architecture of nasbench201-macro has stages of its own: ``channels``, ``stages`` and ``cells``
+    are not for it.
 
     Attributes:
         channels: Width of the first stage; each stage doubles it.
@@ -54,25 +59,36 @@ def build(arch: Architecture, skeleton: Skeleton, *, n_classes: int, in_channels
     """Return the network of a cell, with PyTorch's default initialisation.
 
     Args:
-        arch: Six operation numbers; see :mod:`nasbench_tab.spaces.nasbench201`.
+        arch: Six operation numbers; see :mod:`nasbench_tab.spaces.nasbench201`. Or twelve numbers; see
+            :mod:`nasbench_tab.spaces.nasbench201_macro`.
         skeleton: What surrounds the cells.
         n_classes: Outputs of the classifier.
         in_channels: 3 for colour images, 1 for grey ones.
 
     The module maps ``(batch, in_channels, height, width)`` to ``(batch, n_classes)`` logits.
     """
-    width = skeleton.channels
+    cell, stages = _stages(arch, skeleton)
+    width = stages[0][0]
     layers: list[nn.Module] = [
         nn.Conv2d(in_channels, width, skeleton.stem, padding=skeleton.stem // 2, bias=False),
         nn.BatchNorm2d(width),
     ]
-    for stage in range(skeleton.stages):
+    for stage, (out, n_cells) in enumerate(stages):
         if stage:
-            layers.append(_REDUCTIONS[skeleton.reduction](width))
-            width *= 2
-        layers += [_Cell(arch, width) for _ in range(skeleton.cells)]
+            layers.append(_REDUCTIONS[skeleton.reduction](width, out))
+        width = out
+        layers += [_Cell(cell, width) for _ in range(n_cells)]
     layers += [nn.BatchNorm2d(width), nn.ReLU(), _GlobalAverage()]
     return nn.Sequential(*layers, nn.Linear(width, n_classes))
+
+
+def _stages(
+    arch: Architecture, skeleton: Skeleton
+) -> tuple[Architecture, Sequence[tuple[int, int]]]:
+    """Return the cell, and width and number of cells of each stage."""
+    if len(arch) > len(EDGES):
+        return nasbench201_macro.stages(arch)
+    return arch, [(skeleton.channels << stage, skeleton.cells) for stage in range(skeleton.stages)]
 
 
 class _Cell(nn.Module):
@@ -151,24 +167,24 @@ def _relu_conv_norm(width: int, out: int, kernel: int, stride: int = 1) -> nn.Se
 class _ResidualReduction(nn.Module):
     """The published basic block with stride 2; its shortcut has no normalisation."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.first = _relu_conv_norm(width, 2 * width, 3, stride=2)
-        self.second = _relu_conv_norm(2 * width, 2 * width, 3)
-        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(width, 2 * width, 1, bias=False))
+        self.first = _relu_conv_norm(width, out, 3, stride=2)
+        self.second = _relu_conv_norm(out, out, 3)
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(width, out, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.shortcut(x) + self.second(self.first(x))
         return out
 
 
-def _pool_reduction(width: int) -> nn.Module:
+def _pool_reduction(width: int, out: int) -> nn.Module:
     # Without the normalisation, cells of skips and pools collapse at the large learning rates that
     # short trainings need.
     return nn.Sequential(
         nn.MaxPool2d(2, ceil_mode=True),
-        nn.Conv2d(width, 2 * width, 1, bias=False),
-        nn.BatchNorm2d(2 * width),
+        nn.Conv2d(width, out, 1, bias=False),
+        nn.BatchNorm2d(out),
     )
 
 

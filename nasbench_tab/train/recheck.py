@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nasbench_tab.benchmarks.table import TableBenchmark
+from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import MissingValueError, UnknownNameError
 from nasbench_tab.train.logrecord import LoggedRun
 
@@ -27,7 +27,7 @@ class Recheck(NamedTuple):
     same: bool
 
 
-def recheck(bench: TableBenchmark, run: LoggedRun) -> Recheck | None:
+def recheck(bench: Benchmark, run: LoggedRun) -> Recheck | None:
     """Compare a run that went well with ``bench``; None if that does not hold this training."""
     shared = [m for m in run.curve if m in bench.metrics and not m.endswith("seconds")]
     try:

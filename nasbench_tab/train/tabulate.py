@@ -7,8 +7,6 @@ in the table, and both are named in its manifest.
 from __future__ import annotations
 
 import math
-import re
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,17 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.benchmarks.tablefile import Column, Table, Training, write_table
-from nasbench_tab.errors import InvalidArchitectureError, LogError
-from nasbench_tab.records import Architecture, Metric, Split
+from nasbench_tab.errors import LogError
+from nasbench_tab.records import Architecture, Metric
 from nasbench_tab.spaces.base import Space
 from nasbench_tab.train.log import Log, LoggedRun, read_log
+from nasbench_tab.train.oneway import Row, metric_of, one_way
 
 __all__ = ["Summary", "metric_of", "tabulate"]
 
-#: What all runs of a table share.
-_PROTOCOL = ("space", "dataset", "split", "recipe", "device_kind")
-_SPLITS: dict[str, Split] = {"train": "train", "valid": "valid", "test": "test"}
-_SMALLER_IS_BETTER = re.compile("loss|error|perplexity|seconds")
 _OURS = {  # notes on what nasbench_tab's own trainings log
     "train": "over the steps of each epoch, each before its update",
     "valid": "on all validation images after each epoch",
@@ -61,12 +56,6 @@ class Summary(NamedTuple):
     hash: str
 
 
-class _Row(NamedTuple):
-    cell: Architecture
-    run: LoggedRun
-    place: str
-
-
 def tabulate(
     logs: Sequence[Path],
     directory: Path,
@@ -97,12 +86,7 @@ def tabulate(
     log = read_log(*logs)
     if not log.runs:
         raise LogError(f"{_names(logs)}: no run in it; a table needs at least one.")
-    epochs = _one_protocol(log)
-    if not isinstance(space, Space):
-        space = space(log.runs[0].space)
-    rows = _rows(log, space)
-    names = _metric_names(log, objective)
-    _check_values(rows, names)
+    space, epochs, names, rows = one_way(log, space, objective)
     cells = sorted({row.cell for row in rows}, key=space.index)
     seeds = tuple(sorted({row.run.seed for row in rows}))
     training = Training(
@@ -139,139 +123,8 @@ def tabulate(
     )
 
 
-def metric_of(name: str) -> Metric:
-    """Return split, direction and unit of a curve by its name ``<split>_<what>``.
-
-    >>> metric_of("valid_accuracy")
-    Metric(name='valid_accuracy', split='valid', direction='max', unit='%', lower=0.0, upper=100.0)
-    >>> metric_of("test_perplexity").direction, metric_of("sparsity").split
-    ('min', 'none')
-    """
-    prefix, _, what = name.partition("_")
-    if what == "seconds":
-        return Metric(name, "none", "min", "s", 0.0)
-    split: Split = _SPLITS.get(prefix, "none") if what else "none"
-    if split != "none" and what == "accuracy":
-        return Metric(name, split, "max", "%", 0.0, 100.0)
-    if split != "none" and what == "loss":
-        return Metric(name, split, "min", "nats", 0.0)
-    return Metric(name, split, "min" if _SMALLER_IS_BETTER.search(name) else "max", "")
-
-
-def _one_protocol(log: Log) -> int:
-    """Return the number of epochs of the full training; all runs must have been trained one way."""
-    first, there = log.runs[0], log.places[0]
-    for run, place in zip(log.runs, log.places, strict=True):
-        for field in _PROTOCOL:
-            a, b = getattr(first, field), getattr(run, field)
-            if a != b:
-                _differ(field, a, there, b, place, _recipe_words(first, run, field))
-    # A run that did not end well may not say how long it was to be.
-    lengths = [
-        (run.epochs or run.done, place)
-        for run, place in zip(log.runs, log.places, strict=True)
-        if run.epochs or run.status == "ok"
-    ]
-    if not lengths:
-        raise LogError(
-            f"{there}: no run ended well or says its planned epochs, so that the table's are not known."
-        )
-    for epochs, place in lengths:
-        if epochs != lengths[0][0]:
-            _differ("epochs", lengths[0][0], lengths[0][1], epochs, place)
-    for run, place in zip(log.runs, log.places, strict=True):
-        if run.done > lengths[0][0]:
-            _differ("epochs", lengths[0][0], lengths[0][1], run.done, place)
-    return lengths[0][0]
-
-
-def _recipe_words(one: LoggedRun, other: LoggedRun, field: str) -> str:
-    a, b = one.recipe_fields, other.recipe_fields
-    if field != "recipe" or a is None or b is None:
-        return ""
-    differs = [
-        f"{key} ({a.get(key)!r} and {b.get(key)!r})"
-        for key in sorted({*a, *b})
-        if a.get(key) != b.get(key) or (key in a) != (key in b)
-    ]
-    return f" The recipes differ in {', '.join(differs) or 'their hashes only'}."
-
-
-def _differ(field: str, one: object, there: str, other: object, here: str, more: str = "") -> None:
-    raise LogError(
-        f"These runs were not trained in one way, so they cannot stand in one table: {field} is "
-        f"{one!r} at {there} and {other!r} at {here}.{more} Give each way a table of its own."
-    )
-
-
-def _metric_names(log: Log, objective: str) -> list[str]:
-    """Return the metrics that all runs with an epoch have."""
-    found = [(run, place) for run, place in zip(log.runs, log.places, strict=True) if run.done]
-    if not found:
-        raise LogError(f"{log.places[0]}: no run has a single epoch; there is nothing to tabulate.")
-    names = sorted(found[0][0].curve)
-    for run, place in found:
-        if sorted(run.curve) != names:
-            _differ("the set of metrics", names, found[0][1], sorted(run.curve), place)
-    if objective not in names or metric_of(objective).split != "valid":
-        choices = [name for name in names if metric_of(name).split == "valid"]
-        raise LogError(
-            f"{found[0][1]}: {objective!r} cannot be the objective. Expected a metric of the "
-            f"validation split, valid_..., that all runs have: {', '.join(choices) or 'there is none'}."
-        )
-    return names
-
-
-def _rows(log: Log, space: Space) -> list[_Row]:
-    """Return the runs with their cells; a cell and seed must stand there once."""
-    if log.runs[0].space != space.name:
-        raise LogError(
-            f"{log.places[0]}: a run in the space {log.runs[0].space!r}, but {space.name!r} is asked "
-            "for. Choose the space of the log."
-        )
-    seen: dict[tuple[Architecture, int], _Row] = {}
-    for run, place in zip(log.runs, log.places, strict=True):
-        try:
-            row = _Row(space.parse(run.architecture), run, place)
-        except InvalidArchitectureError as err:
-            raise LogError(f"{place}: {err}") from err
-        other = seen.setdefault((row.cell, run.seed), row)
-        if other is not row:
-            raise LogError(
-                f"{other.place} and {place} are the same cell, written as {other.run.architecture} "
-                f"and as {run.architecture}, with the same seed {run.seed}. Remove one of them."
-            )
-    return list(seen.values())
-
-
-def _check_values(rows: list[_Row], names: list[str]) -> None:
-    """Refuse what cannot be, with its place: the table's own checks know no places."""
-    for name in names:
-        metric, most = metric_of(name), -math.inf
-        for _, run, place in rows:
-            values = run.curve.get(name, [])
-            for epoch, value in enumerate(values, 1):
-                if not metric.lower <= value <= metric.upper:
-                    raise LogError(
-                        f"{place}: {name} is {value!r} at epoch {epoch}; expected {metric.lower:g} to "
-                        f"{metric.upper:g} {metric.unit}. Correct the program that logs it."
-                    )
-                most = max(most, value)
-                if name == "train_seconds" and value < values[max(epoch - 2, 0)]:
-                    raise LogError(
-                        f"{place}: train_seconds falls at epoch {epoch}, from {values[epoch - 2]!r} to "
-                        f"{value!r}; expected the time since the training began. Add them up."
-                    )
-        if metric.unit == "%" and 0 < most <= 1:
-            warnings.warn(
-                f"{name} is never above 1; expected percent. If these are fractions, multiply by 100.",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-
-
 def _columns(
-    rows: list[_Row],
+    rows: list[Row],
     names: Iterable[str],
     cells: list[Architecture],
     seeds: tuple[int, ...],
@@ -296,8 +149,8 @@ def _narrow(values: NDArray[np.float64]) -> NDArray[Any]:
     return values if beyond.any() else values.astype(np.float32)
 
 
-def _static(rows: list[_Row], cells: list[Architecture]) -> dict[str, Column]:
-    known: dict[Architecture, _Row] = {}
+def _static(rows: list[Row], cells: list[Architecture]) -> dict[str, Column]:
+    known: dict[Architecture, Row] = {}
     for row in rows:
         if row.run.parameters is None:
             continue
@@ -316,7 +169,7 @@ def _static(rows: list[_Row], cells: list[Architecture]) -> dict[str, Column]:
 
 
 def _about(
-    log: Log, rows: list[_Row], space: Space, epochs: int, distinct: int | None
+    log: Log, rows: list[Row], space: Space, epochs: int, distinct: int | None
 ) -> dict[str, Any]:
     """Return the manifest's words, as far as the logs know them."""
     first = log.runs[0]
@@ -360,7 +213,7 @@ def _counted(words: Iterable[str]) -> list[str]:
     return [f"{word}: {n:,} trainings" for word, n in sorted(Counter(words).items())]
 
 
-def _listed(rows: list[_Row], status: str) -> list[str]:
+def _listed(rows: list[Row], status: str) -> list[str]:
     return sorted(
         f"{run.architecture} {run.seed}: "
         f"{' '.join(run.error.split())[:300] or f'after {run.done} epochs'}"

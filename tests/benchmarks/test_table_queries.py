@@ -258,7 +258,7 @@ def test_lookup_against_hand_computation(synthetic: Table, small: Benchmark) -> 
                 assert answer.sd == pytest.approx(statistics.stdev(trained), rel=1e-9)
             else:
                 assert math.isnan(answer.sd)
-            assert [type(field) for field in answer] == [float, float, str, float, int]
+            assert [type(field) for field in answer[:5]] == [float, float, str, float, int]
 
 
 def test_lookup_of_one_training(synthetic: Table, small: Benchmark) -> None:
@@ -267,7 +267,7 @@ def test_lookup_of_one_training(synthetic: Table, small: Benchmark) -> None:
     assert answer.seconds == values(synthetic, "train_seconds")[1, 1, 1]
     assert (answer.source, answer.n_seeds) == ("table", 1)
     assert math.isnan(answer.sd)
-    assert [type(field) for field in answer] == [float, float, str, float, int]
+    assert [type(field) for field in answer[:5]] == [float, float, str, float, int]
 
 
 def test_lookup_of_a_static_metric(small: Benchmark) -> None:

@@ -21,7 +21,7 @@ from nasbench_tab.search.run import run_search
 from nasbench_tab.testing import check_blind, check_strategy, reachable
 
 NAME = "nbgraph-proteins"
-BENCH = registry.load(NAME)
+BENCH = registry.load(NAME, source="table")
 
 
 class Honest:

@@ -207,7 +207,7 @@ def test_a_table_that_is_not_at_hand(home: Path, tmp_path: Path, what: str) -> N
     found = clocks(one)
     assert found.search.seconds.tolist() == with_table.search.seconds.tolist()
     assert np.isnan([found.validation.seconds, found.final.seconds]).all()
-    words = "cannot be loaded here" if what == "absent" else "is not the table that was searched"
+    words = "cannot be loaded here" if what == "absent" else "is not the one that was searched"
     assert words in found.validation.note
     assert words in found.final.note
     assert words in clocks(several).search.note

@@ -185,7 +185,7 @@ def test_a_winner_at_a_lower_epoch_is_scored_at_that_epoch() -> None:
 
 
 def test_trainings_of_the_same_network_in_a_table_with_gaps_are_the_same_ones() -> None:
-    bench = load("nb201-fashion")
+    bench = load("nb201-fashion", source="table")
     own = set(map(tuple, bench._table.architectures.tolist()))
     for cell in map(tuple, bench.measured().tolist()):
         form = bench.space.canonical(cell)

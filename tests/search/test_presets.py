@@ -246,7 +246,7 @@ def test_final_values_of_the_short_training_are_a_change(home: Path, nats: Prese
 
 def _with_default(label: str) -> TableBenchmark:
     """Return the shelved table as if ``label`` were its default."""
-    return load("toy-two", training=label)
+    return load("toy-two", training=label, source="table")
 
 
 def test_a_preset_needs_training_times_for_a_budget_in_seconds() -> None:

@@ -142,6 +142,25 @@ def test_it_is_stateful_and_covers_the_space(log: Path) -> None:
     assert not log.exists()
 
 
+def test_a_large_space_is_sampled_not_listed(log: Path) -> None:
+    space = registry.load_space("nasbench201-macro")
+    bench = LiveBenchmark(TASK._replace(space=space.name), space, log=log, device="cpu")
+    cells = list(map(tuple, bench.measured().tolist()))
+    assert 100 <= len(set(cells)) == len(cells) <= 10_000
+    assert all(space.canonical(cell) == cell for cell in cells)
+    assert bench.measured().tolist() == bench.measured(0).tolist()
+    run = run_search("evolution", bench, Protocol(evaluations=3))  # where all may be proposed
+    assert len(run.values) == 3
+    assert not {tuple(cell) for cell in run.architectures.tolist()} & set(cells)
+
+
+def test_a_run_says_why_it_was_made(log: Path, tmp_path: Path) -> None:
+    for path, options in ((log, {}), (tmp_path / "x.jsonl", {"origin": "evolution"})):
+        bench_on(path, **options).query(CELL)
+        [run] = read_log(path).runs
+        assert run.origin == options.get("origin", "query")
+
+
 def test_the_fingerprint_is_that_of_what_is_trained(log: Path, tmp_path: Path) -> None:
     fingerprint = bench_on(log).fingerprint
     assert bench_on(tmp_path / "other.jsonl").fingerprint == fingerprint

@@ -8,18 +8,19 @@ import json
 import numpy as np
 import pytest
 
-from nasbench_tab.errors import UnknownNameError
+from nasbench_tab.errors import InvalidArgumentError, UnknownNameError
 from nasbench_tab.records import Architecture
 from nasbench_tab.registry import load_space
 from nasbench_tab.spaces.nasbench201 import NasBench201
+from nasbench_tab.spaces.nasbench201_macro import NasBench201Macro
 from nasbench_tab.train.datasets import DATASETS
 from nasbench_tab.train.networks import SKELETONS
-from nasbench_tab.train.plan import collection_order, planned
+from nasbench_tab.train.plan import collection_order, draws, planned
 from nasbench_tab.train.recipes import RECIPES
 from nasbench_tab.train.splits import split_names
 from nasbench_tab.train.tasks import TASKS, task_named
 
-SPACE = NasBench201()
+SPACE, LARGE = NasBench201(), NasBench201Macro()
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,43 @@ def test_every_beginning_is_a_sample(order: list[Architecture]) -> None:
     convolutions = np.array([cell.count(3) for cell in order])
     error = convolutions.std() / np.sqrt(500)
     assert abs(convolutions[:500].mean() - convolutions.mean()) < 4 * error
+
+
+# --- A space too large to list ------------------------------------------------------------------------
+
+
+def test_draws_never_change() -> None:
+    found = draws(LARGE, 500)
+    digest = hashlib.sha256(np.array(found, np.uint8).tobytes()).hexdigest()
+    assert digest == "78db94c23e98e095ac4dc24d8ed9c40601fdcf3b70fec5ad841224a7f98765e4"
+    assert all(type(op) is int for op in found[0])
+    assert draws(LARGE, 500, seed=1) != found
+
+
+def test_draws_are_distinct_networks_and_the_first_of_many_are_those_of_few() -> None:
+    found = draws(LARGE, 500)
+    assert len(set(found)) == 500
+    assert all(LARGE.canonical(cell) == cell for cell in found)
+    assert draws(LARGE, 30) == found[:30]
+    assert draws(LARGE, 0) == []
+
+
+def test_draws_are_uniform_in_every_position() -> None:
+    """Widths and numbers of cells stay as drawn but for a few in a hundred."""
+    found = np.array(draws(LARGE, 2_000))
+    for position in range(6, 12):
+        n = LARGE.choices[position]
+        counts = np.bincount(found[:, position], minlength=n)
+        assert counts == pytest.approx([2_000 / n] * n, rel=0.25)  # over 4 deviations
+
+
+@pytest.mark.parametrize(("space", "n"), [(SPACE, 5), (LARGE, 1_562_501)])
+def test_draws_are_few_and_of_large_spaces(space: NasBench201, n: int) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"^{n} draws of {space.name}"):
+        draws(space, n)
+
+
+# --- Seeds --------------------------------------------------------------------------------------------
 
 
 def test_every_eighth_cell_gets_all_seeds() -> None:

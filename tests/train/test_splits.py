@@ -17,6 +17,7 @@ SIZES = {
     "cifar10-half": (50_000, 10_000),
     "digits": (1_297, 500),
     "fashion-12px": (60_000, 10_000),
+    "fashion-macro": (60_000, 10_000),
     "fashion-small": (60_000, 10_000),
 }
 
@@ -51,6 +52,7 @@ def test_splits_that_use_all_images() -> None:
     [
         ("digits", "c1ce6318a07978afaf06180009fc8a5e573f81b76acf04e40c08cb2ad0f77b9a"),
         ("cifar10-half", "b6a52c07ec7747736d151c5235c390ac8661d9994101cf3d8eeb61756097a5a7"),
+        ("fashion-macro", "9877b30e7d5ec2798c2a22410f48144ba30b6b20c1e3e99d4cff2fe1506e9811"),
     ],
 )
 def test_shipped_splits_never_change(name: str, digest: str) -> None:

@@ -31,7 +31,7 @@ def test_a1_a_shipped_table_without_a_licence(
 ) -> None:
     bench = registry.load(CIFAR)
     bench.about = {**bench.about, "licence": ""}  # this object's alone
-    monkeypatch.setattr(evidence, "table_behind", lambda *_: (bench, ""))
+    monkeypatch.setattr(evidence, "benchmark_behind", lambda *_: (bench, ""))
     expect(copied, "A1", "not recorded", "has no licence")
 
 

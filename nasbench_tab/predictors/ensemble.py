@@ -1,0 +1,130 @@
+"""The default predictor of accuracies: boosted trees and a Gaussian process, half each.
+
+Trees split off what is special, a Gaussian process is smooth in between; their mean is better than
+either of them from a few dozen labelled networks to a few thousand (``tools/accuracy.py``). The members
+are those of the trees, moved to that mean: their spread, the doubt of the model, stays what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_tab.errors import SurrogateError
+from nasbench_tab.predictors.gp import GP, LEAST, fit_gp, gp_from
+from nasbench_tab.predictors.trees import Settings, Trees, fit_trees, read_trees
+
+__all__ = ["Ensemble", "ensemble_from", "fit_ensemble"]
+
+_Floats = NDArray[np.float64]
+
+_SHARE = 0.5  # of the Gaussian process
+
+
+class Ensemble(NamedTuple):
+    """Trees and a Gaussian process fitted on the same runs; ``M`` members, ``K`` targets.
+
+    Attributes:
+        trees: They see all features.
+        gp: None where a target had too few values for it.
+        columns: ``(G,)`` the features that it sees.
+    """
+
+    trees: Trees
+    gp: GP | None
+    columns: NDArray[np.intp]
+
+    def members(self, x: NDArray[np.float32], targets: int | None = None) -> _Floats:
+        """Return each member's prediction of the first targets, ``(n, M, targets)``.
+
+        Args:
+            x: ``(n, F)`` finite features.
+            targets: How many; None = all ``K``.
+
+        Raises:
+            SurrogateError: Not as many features as were fitted on, or one that is not finite.
+        """
+        members = self.trees.members(x, targets)
+        if self.gp is None:
+            return members
+        if self.columns.max() >= x.shape[1]:
+            raise _apart()
+        smooth = self.gp.mean(np.asarray(x, np.float32)[:, self.columns], targets)
+        # Added one by one: NumPy's own sum depends on the shape in its last bit.
+        total = members[:, 0].copy()
+        for place in range(1, members.shape[1]):
+            total += members[:, place]
+        moved: _Floats = members + _SHARE * (smooth - total / members.shape[1])[:, None]
+        return moved
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of the trees; the rest is in :meth:`arrays`."""
+        return self.trees.files()
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return plain arrays for :func:`ensemble_from`; none where there is no Gaussian process."""
+        if self.gp is None:
+            return {}
+        return {
+            "columns": self.columns,
+            **{f"gp/{n}": part for n, part in self.gp.arrays().items()},
+        }
+
+
+def fit_ensemble(
+    x: NDArray[np.float32],
+    y: _Floats,
+    groups: NDArray[np.intp],
+    rng: np.random.Generator,
+    settings: Settings | None = None,
+    columns: NDArray[np.intp] | None = None,
+) -> Ensemble:
+    """Fit an ensemble.
+
+    Args:
+        x: ``(n, F)`` finite features.
+        y: ``(n, K)`` targets; where one is NaN, the row is left out for that target.
+        groups: ``(n,)`` rows of one number are the same network.
+        rng: As for :func:`~nasbench_tab.predictors.trees.fit_trees`.
+        settings: Of the trees.
+        columns: The features that say how alike two architectures are, for the Gaussian process: one-hot
+            positions do not. None = all.
+
+    Raises:
+        SurrogateError: Arrays that do not fit together, a value that is infinite, a target without values.
+    """
+    trees = fit_trees(x, y, groups, rng, settings)
+    seen = np.arange(x.shape[1]) if columns is None else np.asarray(columns, np.intp)
+    enough = len(seen) > 0 and np.isfinite(y).sum(axis=0).min() >= LEAST
+    return Ensemble(trees, fit_gp(x[:, seen], y, groups) if enough else None, seen)
+
+
+def ensemble_from(files: Mapping[str, bytes], arrays: Mapping[str, NDArray[Any]]) -> Ensemble:
+    """Return the ensemble of :meth:`Ensemble.files` and :meth:`Ensemble.arrays`.
+
+    Raises:
+        SurrogateError: A part is missing or altered, or they do not belong together.
+    """
+    trees = read_trees(files)
+    if not arrays:
+        return Ensemble(trees, None, np.empty(0, np.intp))
+    gp = gp_from({name[3:]: part for name, part in arrays.items() if name.startswith("gp/")})
+    columns = np.asarray(arrays.get("columns", np.empty(0)))
+    if (
+        columns.dtype.kind != "i"
+        or columns.shape != gp.centre.shape
+        or len(gp.targets) != len(trees.models)
+        or columns.min() < 0
+    ):
+        raise _apart()
+    return Ensemble(trees, gp, columns.astype(np.intp))
+
+
+def _apart() -> SurrogateError:
+    return SurrogateError(
+        "The trees and the Gaussian process of an ensemble do not belong together; fetch or fit the "
+        "surrogate again."
+    )

@@ -1,0 +1,107 @@
+"""The ensemble: half trees, half Gaussian process, the members' spread kept."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nasbench_tab.errors import SurrogateError
+from nasbench_tab.predictors.ensemble import Ensemble, ensemble_from, fit_ensemble
+from nasbench_tab.predictors.features import features, metric_columns
+from nasbench_tab.predictors.trees import Settings, fit_trees
+from nasbench_tab.registry import load_space
+
+pytest.importorskip("xgboost")
+
+SMALL = Settings(members=3, rounds=12, depth=3)
+COLUMNS = np.array([0, 1, 2, 5])
+
+
+def data(n: int = 70, seed: int = 0) -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 6, (n, 7)).astype(np.float32)
+    y = np.stack([90 + x[:, 0] - x[:, 1] * x[:, 2], 1e-4 * x[:, 3]], axis=1)
+    return x, y + rng.normal(size=y.shape) * [0.3, 1e-5], np.arange(n)
+
+
+@cache
+def fitted() -> Ensemble:
+    return fit_ensemble(*data(), np.random.default_rng(1), SMALL, COLUMNS)
+
+
+def test_members_are_the_trees_moved_half_way_to_the_process() -> None:
+    x, *_ = data(100, seed=2)
+    trees = fit_trees(*data(), np.random.default_rng(1), SMALL).members(x)
+    gp = fitted().gp
+    assert gp is not None
+    smooth = gp.mean(x[:, COLUMNS])
+    members = fitted().members(x)
+    assert np.allclose(members.mean(axis=1), (trees.mean(axis=1) + smooth) / 2, rtol=1e-12)
+    assert np.allclose(np.ptp(members, axis=1), np.ptp(trees, axis=1), atol=1e-9)
+
+
+@pytest.mark.parametrize("members", [1, 8, 9])
+def test_one_row_and_many_give_the_same_bits(members: int) -> None:
+    x, y, groups = data()
+    settings = SMALL._replace(members=members)
+    ensemble = fit_ensemble(x, y, groups, np.random.default_rng(0), settings)
+    many = ensemble.members(x)
+    assert many.shape == (70, members, 2)
+    assert np.array_equal(many, np.concatenate([ensemble.members(row[None]) for row in x]))
+    assert np.array_equal(many[:, :, :1], ensemble.members(x, 1))
+
+
+def test_files_and_arrays_hold_all_of_it() -> None:
+    x, *_ = data(90, seed=3)
+    again = ensemble_from(fitted().files(), fitted().arrays())
+    assert np.allclose(again.members(x), fitted().members(x), rtol=1e-12)
+    assert again.files() == fitted().files()
+    assert all(
+        np.array_equal(part, again.arrays()[name]) for name, part in fitted().arrays().items()
+    )
+
+
+def test_with_too_few_values_of_a_target_there_are_trees_alone() -> None:
+    x, y, groups = data()
+    y[5:, 1] = np.nan
+    ensemble = fit_ensemble(x, y, groups, np.random.default_rng(1), SMALL)
+    assert ensemble.gp is None
+    assert ensemble.arrays() == {}
+    trees = fit_trees(x, y, groups, np.random.default_rng(1), SMALL)
+    again = ensemble_from(ensemble.files(), ensemble.arrays())
+    assert np.array_equal(again.members(x), trees.members(x))
+
+
+def test_parts_that_do_not_belong_together_are_refused() -> None:
+    x, y, groups = data()
+    files, arrays = fitted().files(), fitted().arrays()
+    one = fit_ensemble(x, y[:, :1], groups, np.random.default_rng(1), SMALL, COLUMNS)
+    for wrong in (
+        {**arrays, "columns": COLUMNS[:3]},
+        {**arrays, "columns": -COLUMNS},
+        {**arrays, "columns": COLUMNS.astype(float)},
+        {name: part for name, part in arrays.items() if name != "columns"},
+        one.arrays(),
+    ):
+        with pytest.raises(SurrogateError, match="do not belong together"):
+            ensemble_from(files, wrong)
+    with pytest.raises(SurrogateError, match="cannot be read"):
+        ensemble_from(files, {"columns": COLUMNS})
+    with pytest.raises(SurrogateError, match="do not belong together"):
+        ensemble_from(files, {**arrays, "columns": COLUMNS + 4}).members(x)
+
+
+def test_rows_of_another_width_are_refused() -> None:
+    for rows in (1, 100):
+        with pytest.raises(SurrogateError, match="rows of 7 finite features"):
+            fitted().members(np.zeros((rows, 6), np.float32))
+
+
+def test_distances_leave_out_one_hot_positions() -> None:
+    space = load_space("nasbench201")
+    names = features(space, np.empty((0, 6), np.uint8)).names
+    left_out = set(names) - {names[i] for i in metric_columns(names).tolist()}
+    assert left_out == {f"cell[{place}]={op}" for place in range(6) for op in range(5)}

@@ -1,0 +1,210 @@
+"""How well the predictors of accuracy rank architectures they have not seen, on published data.
+
+    .venv/bin/python tools/accuracy.py                       # nb201-cifar10, 30 draws: about 20 minutes on one core
+    .venv/bin/python tools/accuracy.py --draws 5 --labels 78
+    .venv/bin/python tools/accuracy.py --data ../shared/data/accel-nasbench --draws 0
+
+nb201-cifar10: labels are the 200-epoch validation accuracies of one training a cell, of seed 777 where
+it is named (8,169 cells), else the first of the two whose seeds are not. ``n`` labels are drawn from one
+half and tested on the other, in three ways:
+
+- cells: random halves of the 15,625 cells, 7,813 and 7,812, as published comparisons have it. Many cells are
+  the same network (5,260 networks), so that a test cell's twin may be among the labels.
+- networks: halves of as many cells that share no network. Fifteen networks hold a quarter of all cells,
+  among them those without a path at 9.7 %: where one is in the test half, nothing like it was seen.
+- one each: one cell for each network, halves of 2,630: nothing seen before, and no network counts twice.
+
+Rows: untuned = one XGBoost of 300 trees of depth 5; trees, gp = the two parts of the ensemble. tau is
+Kendall's tau-b; top 10 % = tau among the true top 10 %; p@1% = share of the predicted best 1 % that are
+among the true best 1 %; MAE in points. Each is a mean over draws, then half the width of its 95 %
+bootstrap interval over draws. Gain is tau less the untuned one's, paired.
+
+Accel-NASBench (``--data``, the folder of its anb_dataset_jsons.tar.gz): fitted on its published training
+split, tested on its published test split; features are e, k, l, se of each block, MACs and parameters.
+Its split dropped one of 5,125 architectures without saying which; it is fitted on here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+import nasbench_tab as nbt
+from nasbench_tab.predictors.base import groups_of
+from nasbench_tab.predictors.ensemble import fit_ensemble
+from nasbench_tab.predictors.features import features, metric_columns
+from nasbench_tab.predictors.trees import Settings, fit_trees
+from nasbench_tab.stats.bootstrap import mean_interval, resampling_weights, widened_level
+from nasbench_tab.stats.prediction import kendall_tau, point_scores, precision_at, tau_in_top
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+SEED = 777
+UNTUNED = Settings(members=1, rounds=300, depth=5, rate=0.06, columns=1.0, leaf=1.0, spread=0.0)
+SCORES = ("tau", "top 10 %", "p@1%", "MAE")
+METHODS = ("untuned", "trees", "gp", "ensemble")
+
+
+def labels() -> tuple[NDArray[np.float32], Rows, Floats, Rows]:
+    """Return features, groups and labels of all cells of nb201-cifar10, and the GP's columns."""
+    bench = nbt.load("nb201-cifar10")
+    every = np.arange(15_625)
+    cells = np.array([bench.space.unindex(i) for i in every.tolist()], np.uint8)
+    y = bench.query(every, seed=SEED, mask=True).filled(np.nan)
+    for i in np.flatnonzero(np.isnan(y)).tolist():
+        y[i] = bench.query(i, seed=bench.seeds(i)[0])
+    found = features(bench.space, cells)
+    return found.x, groups_of(bench.space, cells), y, metric_columns(found.names)
+
+
+def halves(way: str, groups: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Return the cells to draw labels from, and those to test on."""
+    n = len(groups)
+    if way == "cells":
+        order = rng.permutation(n)
+        return order[: n - n // 2], order[n - n // 2 :]
+    order = rng.permutation(groups.max() + 1)
+    if way == "one each":
+        shuffled = rng.permutation(n)
+        first = shuffled[np.unique(groups[shuffled], return_index=True)[1]]
+        return first[order[: len(order) // 2]], first[order[len(order) // 2 :]]
+    sizes, left = np.bincount(groups), n - n // 2
+    chosen = np.zeros(len(sizes), bool)
+    for (
+        group
+    ) in order.tolist():  # whole networks, as long as they fit; the single ones fill the rest
+        if sizes[group] <= left:
+            chosen[group] = True
+            left -= sizes[group]
+    return np.flatnonzero(chosen[groups]), np.flatnonzero(~chosen[groups])
+
+
+def predictions(
+    x: NDArray[np.float32],
+    y: Floats,
+    groups: Rows,
+    tested: NDArray[np.float32],
+    columns: Rows,
+    seed: int,
+) -> Iterator[Floats]:
+    """Yield what each of METHODS says of the tested rows."""
+    rng = np.random.default_rng(seed)
+    yield fit_trees(x, y[:, None], groups, rng, UNTUNED).members(tested).mean(axis=1)[:, 0]
+    ensemble = fit_ensemble(x, y[:, None], groups, rng, columns=columns)
+    trees = ensemble.trees.members(tested).mean(axis=1)[:, 0]
+    yield trees
+    assert ensemble.gp is not None  # noqa: S101 - there are enough rows
+    yield ensemble.gp.mean(tested[:, ensemble.columns])[:, 0]
+    yield ensemble.members(tested).mean(axis=1)[:, 0]
+
+
+def draw(way: str, n: int, number: int, data: tuple[Any, ...]) -> Floats:
+    """Return ``(methods, scores)`` of one draw."""
+    x, groups, y, columns = data
+    rng = np.random.default_rng([number, n])
+    half, tested = halves(way, groups, np.random.default_rng(number))
+    fitted = rng.permutation(half)[:n]
+    # Cells of one network have the same features: each network is asked once.
+    _, first, network = np.unique(groups[tested], return_index=True, return_inverse=True)
+    scores = []
+    for found in predictions(
+        x[fitted], y[fitted], groups[fitted], x[tested[first]], columns, number
+    ):
+        predicted, actual = found[network], y[tested]
+        at = precision_at(predicted, actual, max(1, len(actual) // 100))
+        error = point_scores(predicted, actual)["mae"]
+        scores.append([kendall_tau(predicted, actual), tau_in_top(predicted, actual), at, error])
+    return np.array(scores)
+
+
+def spread(values: Floats) -> str:
+    """Return the mean over draws with half the width of its interval."""
+    if len(values) < 5:
+        return f"{values.mean():7.4f}       "
+    weights = resampling_weights(len(values), 2000, np.random.default_rng(0))
+    found = mean_interval(values, weights, widened_level(len(values)))
+    return f"{found.estimate:7.4f}±{(found.high - found.low) / 2:.4f}"
+
+
+def nb201(ways: list[str], sizes: list[int], draws: int, jobs: int) -> None:
+    data = labels()
+    print(f"nb201-cifar10, {draws} draws")
+    for way in ways:
+        for n in sizes:
+            found = Parallel(n_jobs=jobs)(delayed(draw)(way, n, i, data) for i in range(draws))
+            scores = np.array(list(found))
+            print(f"\n{way}, {n} labels" + "".join(f"{name:>15}" for name in (*SCORES, "gain")))
+            for method, values in zip(METHODS, scores.transpose(1, 2, 0), strict=True):
+                gain = values[0] - scores[:, 0, 0]
+                print(
+                    f"  {method:10}",
+                    *(spread(v) for v in values),
+                    spread(gain),
+                    sep="  ",
+                    flush=True,
+                )
+
+
+def accel(folder: Path) -> None:
+    split = json.loads((Path(__file__).parent / "accel_nasbench_split.json").read_text())
+    runs: dict[int, Any] = {}
+    with tarfile.open(folder / "anb_dataset_jsons.tar.gz") as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is not None:
+                runs[int(Path(member.name).stem.removeprefix("result_"))] = json.load(file)
+    key = {number: json.dumps(run["architecture"], sort_keys=True) for number, run in runs.items()}
+    held = {key[number] for part in ("valid", "test") for number in split[part]}
+    train: dict[str, int] = {}
+    for number in sorted(runs, key=str):
+        if key[number] not in held:
+            train.setdefault(key[number], number)
+
+    def table(numbers: list[int]) -> tuple[NDArray[np.float32], Floats]:
+        chosen = [runs[number] for number in numbers]
+        rows = [
+            [*run["architecture"].values(), run["model_info"]["macs"], run["model_info"]["params"]]
+            for run in chosen
+        ]
+        return np.array(rows, np.float32), np.array([run["metrics"]["val_top1"] for run in chosen])
+
+    (x, y), (tested, actual) = table(list(train.values())), table(split["test"])
+    print(f"\nAccel-NASBench: fitted on {len(x):,}, tested on {len(tested):,}")
+    print("              tau     R2    MAE")
+    found = predictions(x, y, np.arange(len(x)), tested, np.arange(x.shape[1]), 0)
+    for method, predicted in zip(METHODS, found, strict=True):
+        scores = point_scores(predicted, actual)
+        tau = kendall_tau(predicted, actual)
+        print(f"  {method:10} {tau:.4f} {scores['r2']:.4f} {scores['mae']:.4f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--draws", type=int, default=30)
+    parser.add_argument("--labels", type=int, nargs="+", default=[78, 390, 781])
+    parser.add_argument(
+        "--split", nargs="+", default=["cells", "networks", "one each"], metavar="SPLIT",
+        choices=["cells", "networks", "one each"],
+    )  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--data", type=Path, help="folder of Accel-NASBench's archive")
+    given = parser.parse_args()
+    if given.draws:
+        nb201(given.split, given.labels, given.draws, given.jobs)
+    if given.data:
+        accel(given.data)
+
+
+if __name__ == "__main__":
+    main()
