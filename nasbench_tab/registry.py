@@ -243,13 +243,39 @@ def space_names() -> list[str]:
 
 @cache
 def load_space(name: str) -> Space:
-    """Return the search space ``name``.
+    """Return the search space ``name``: a registered one, or the columns that a surrogate was fitted on.
 
     Raises:
         UnknownNameError: No such space; the nearest names are offered.
+        InvalidArgumentError: Two surrogates call different sets of columns by this name.
     """
+    if name not in _SPACES and name not in _entry_points("nasbench_tab.spaces"):
+        columns = _columns_named(name)
+        if columns is not None:
+            return columns
     space: Space = _resolve("space", name, _SPACES, "nasbench_tab.spaces", call=True)
     return space
+
+
+def _columns_named(name: str) -> Space | None:
+    """Return the space of columns that surrogates at hand have by this name, or None."""
+    from nasbench_tab.predictors.store import read_manifest as read_surrogate_manifest
+    from nasbench_tab.spaces.columns import Columns
+
+    found: dict[str, Space] = {}
+    for surrogate in surrogate_names():
+        try:
+            spec = read_surrogate_manifest(surrogate_folder(surrogate))["space"]
+        except NasbenchTabError:
+            continue  # it says so itself when it is asked for
+        if isinstance(spec, dict) and spec.get("name") == name:
+            found[str(spec)] = Columns.from_spec(spec)
+    if len(found) > 1:
+        raise InvalidArgumentError(
+            f"Surrogates here call {len(found)} different sets of columns {name!r}. Fit one of them again "
+            "from a file of another name."
+        )
+    return next(iter(found.values()), None)
 
 
 def strategy_names() -> list[str]:

@@ -71,6 +71,7 @@ def make_surrogate(
         ResultsError: The folder cannot be written.
     """
     need_extra()
+    settings = settings or Settings()
     rng = np.random.default_rng(seed)
     surrogate, held_out = fit_surrogate(
         observed.runs, rng, settings=settings, jobs=jobs, progress=progress
@@ -96,7 +97,7 @@ def make_surrogate(
         "epochs": list(surrogate.epochs),
         "features": features_table(surrogate.space),
         "settings": {
-            **{k: v for k, v in (settings or Settings())._asdict().items() if v is not None},
+            **{k: v for k, v in settings._asdict().items() if v is not None},
             "folds": FOLDS,
             "seed": seed,
         },

@@ -1,0 +1,100 @@
+"""The commands that make surrogates, from a CSV of one's own to an answer and a comparison."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commandline import Command, succeeded
+from fitting.made_up import EPOCHS, SETTINGS, observed
+
+from nasbench_tab.fitting import make
+
+NAMED = (
+    *("--value", "val", "--columns", "depth,width,kernel", "--epoch", "epoch", "--jobs", "1"),
+    *("--seed-column", "seed", "--test", "test", "--seconds", "time", "--dataset", "mine"),
+)
+ARCH = "depth=2,width=16,kernel=3"
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up runs as a team might have logged them."""
+    runs = observed(networks=60, repeats=25).runs
+    lines = ["depth,width,kernel,seed,epoch,val,test,time"]
+    for row, cell in enumerate(map(tuple, runs.cells.tolist())):
+        of = dict(part.split("=") for part in runs.space.format(cell).split(","))
+        for place, epoch in enumerate(EPOCHS):
+            values = [runs.curves[name][row, place] for name in ("valid_accuracy", "test_accuracy")]
+            numbers = [f"{number:.6f}" for number in (*values, runs.seconds[row, place])]
+            head = [of["depth"], of["width"], of["kernel"], str(runs.seeds[row]), str(epoch)]
+            lines.append(",".join([*head, *numbers]))
+    path = tmp_path_factory.mktemp("csv") / "runs.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def mine(csv: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The surrogate of the CSV in the user's folder, fitted with few trees."""
+    monkeypatch.setattr(make, "Settings", lambda: SETTINGS)
+    out = tmp_path / "home" / "surrogates" / "mine"
+    said = succeeded(command("fit", str(csv), "--out", str(out), *NAMED))
+    assert "85 trainings of 60 networks" in said
+    assert "Kendall's tau" in said
+    return out
+
+
+def test_from_a_csv_to_an_answer_and_a_comparison(mine: Path, command: Command) -> None:
+    assert "mine" in succeeded(command("list", "benchmarks")).split()
+    assert "60 networks" in succeeded(command("info", "mine"))
+    assert "predicted" in succeeded(command("query", "mine", ARCH))
+    answer = json.loads(succeeded(command("query", "mine", ARCH, "--json")))
+    assert answer["source"] == "surrogate"
+    assert answer["lower"] < answer["value"] < answer["upper"]
+    assert answer["seconds"] > 0
+    search = ("--strategies", "random,evolution", "--runs", "3", "--budget", "20", "--jobs", "1")
+    succeeded(command("compare", "mine", *search, "--out", "results"))
+    assert Path("results").is_dir()
+
+
+def test_a_changed_model_is_refused(mine: Path, command: Command) -> None:
+    model = next(mine.rglob("*.ubj"))
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(bytes(data))
+    done = command("query", "mine", ARCH)
+    assert done.code == 2
+    assert model.name in done.err
+
+
+def test_a_newer_surrogate_is_refused(mine: Path, command: Command) -> None:
+    manifest = mine / "manifest.toml"
+    text = manifest.read_text(encoding="utf-8").replace("version = 1\n", "version = 99\n", 1)
+    manifest.write_text(text, encoding="utf-8")
+    done = command("query", "mine", ARCH)
+    assert done.code == 2
+    assert "Upgrade" in done.err
+    shutil.rmtree(mine)
+    assert "Unknown benchmark" in command("query", "mine", ARCH).err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--seconds", "time"), "--value"),
+        (("--value", "val"), "columns"),
+        (("--value", "nothing", "--columns", "depth"), "nothing"),
+        (("--value", "val", "--architecture", "depth"), "--space"),
+        (("--value", "val", "--columns", "depth", "--objective", "x"), "--metric"),
+    ],
+)
+def test_what_cannot_be_fitted(
+    csv: Path, command: Command, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    done = command("fit", str(csv), "--out", str(tmp_path / "x"), *options)
+    assert done.code == 2
+    assert words in done.err
+    assert not (tmp_path / "x").exists()
