@@ -35,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
     help="Compare neural architecture search strategies on tabular benchmarks, without a GPU.",
 )
+_PREDICTED = {"sd_model", "lower", "upper", "novel"}
 _NUMBER = re.compile("[+-]?[0-9]+")
 
 
@@ -186,6 +187,8 @@ def query(
                 "seed": seed,
                 **answer._asdict(),
             }
+            if answer.source != "surrogate":  # what only predictions have
+                record = {k: v for k, v in record.items() if k not in _PREDICTED}
             plain = {k: None if v != v else v for k, v in record.items()}  # noqa: PLR0124 - NaN
             _out.print(json.dumps(plain), markup=False)
         else:

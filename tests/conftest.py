@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,15 @@ def synthetic() -> Table:
             "macs": Column(Metric("macs", "none", "min", "M"), np.arange(n, dtype=np.float32)),
         },
     )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_workers_left() -> Iterator[None]:
+    """End worker processes after each file: they keep the environment that they were started in."""
+    yield
+    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if loky is not None and loky._executor is not None:
+        loky.get_reusable_executor().shutdown(wait=True)
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ from nasbench_tab.fitting.assess_cost import cost
 from nasbench_tab.fitting.assess_curves import epochs, partial
 from nasbench_tab.fitting.assess_figures import Known, leave_out
 from nasbench_tab.fitting.assess_folds import crossed, fold_tasks, levels, seeds
-from nasbench_tab.fitting.assess_parts import data_of
+from nasbench_tab.fitting.assess_parts import data_of, done
 from nasbench_tab.fitting.assess_splits import intervals, origins, regions, sizes
 from nasbench_tab.predictors.base import Runs
 from nasbench_tab.predictors.model import Surrogate
@@ -120,7 +120,7 @@ def assess(
         raise InvalidArgumentError(f"draws must be at least 1; got {draws!r}.")
     settings = settings or Settings()
     data = data_of(runs, surrogate, settings)
-    streams = np.random.default_rng(seed).spawn(8)
+    streams = np.random.default_rng(seed).spawn(7)
     fold, folded = fold_tasks(data, streams[0])
     parts = [
         sizes(data, draws, streams[1]),
@@ -131,9 +131,7 @@ def assess(
         cost(data, streams[6]),
     ]
     tasks = folded + [task for part in parts for task in part.tasks]
-    found = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(function)(*args) for function, args in tasks
-    )
+    found = Parallel(n_jobs=jobs, return_as="generator")(delayed(done)(task) for task in tasks)
     results = []
     for result in found:
         results.append(result)
@@ -171,5 +169,5 @@ def assess(
         return report
     section("levels", levels, data, predicted)
     section("epochs", epochs, data, predicted)
-    section("partial", partial, data, predicted, streams[7])
+    section("partial", partial, data)
     return report

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.errors import SurrogateError
-from nasbench_tab.fitting.assess_figures import Known, known, mean_of, tau_of
-from nasbench_tab.fitting.assess_parts import LEAST_TESTED, Data, Part, Task, in_folds, need
-from nasbench_tab.predictors.cost import MIN_RUNS, full_seconds, shares_of
+from nasbench_tab.fitting.assess_figures import Known, known, mean_of, merged, tau_of
+from nasbench_tab.fitting.assess_parts import LEAST_TESTED, Data, Part, Task, need
+from nasbench_tab.fitting.fit import folds_of
+from nasbench_tab.predictors.cost import MIN_RUNS, TREES, fit_cost, full_seconds, shares_of, work_of
+from nasbench_tab.predictors.trees import Settings
 from nasbench_tab.stats.prediction import spearman_rho
 
 __all__ = ["cost"]
@@ -21,40 +23,62 @@ _Rows = NDArray[np.intp]
 
 def cost(data: Data, rng: np.random.Generator) -> Part:
     """Seconds of a full training."""
-    timed = np.flatnonzero(np.isfinite(data.runs.seconds).any(axis=1))
+    runs = data.runs
+    timed = np.flatnonzero(np.isfinite(runs.seconds).any(axis=1))
     reason = f"{len(timed)} runs have times; expected {MIN_RUNS}"
-    seconds, fold, tasks = np.empty(0), np.empty(0, np.intp), list[Task]()
+    full, tasks = np.empty(0), list[Task]()
+    fold = np.empty(0, np.intp)
     if len(timed) >= MIN_RUNS:
         try:
-            shares = shares_of(data.runs.seconds[timed])
-            seconds = full_seconds(data.runs.seconds[timed], shares)
-            fold, tasks = in_folds(data, timed, np.log(seconds)[:, None], rng)
+            full = full_seconds(runs.seconds[timed], shares_of(runs.seconds[timed]))
         except SurrogateError as err:
             reason = str(err)
+        else:
+            fold = folds_of(runs.groups[timed], rng)
+            work = work_of(runs.space, runs.cells)
+            # The defaults of a surrogate are not those of its cost.
+            settings = TREES if data.settings == Settings() else data.settings
+            for out, stream in enumerate(rng.spawn(fold.max() + 1)):
+                fit, rest = timed[fold != out], timed[fold == out]
+                own = (data.x[fit], runs.seconds[fit], runs.groups[fit], work[fit])
+                tasks.append((_fit_seconds, (*own, data.x[rest], work[rest], stream, settings)))
 
     def finish(results: list[Any]) -> Known:
         if not tasks:
             raise SurrogateError(reason)
         predicted = np.empty(len(timed))
         for out, result in enumerate(results):
-            predicted[fold == out] = np.exp(need(result)[:, :, 0].mean(axis=1))
-        _, first = np.unique(data.runs.groups[timed], return_index=True)
-        error = 100 * np.abs(predicted[first] / seconds[first] - 1)
-        return {
-            "networks": len(first),
-            "unit": "%",
-            **known(
-                {
-                    "mean_error": mean_of(error),
-                    "median_error": float(np.median(error)),
-                    "spearman": spearman_rho(predicted[first], seconds[first]),
-                    "tau": tau_of(predicted[first], seconds[first]),
-                }
-            ),
-            "ceiling": _seconds_ceiling(data, timed, seconds),
+            predicted[fold == out] = need(result)
+        _, first = np.unique(runs.groups[timed], return_index=True)
+        error = 100 * np.abs(predicted[first] / full[first] - 1)
+        figures = {
+            "mean_error": mean_of(error),
+            "median_error": float(np.median(error)),
+            "spearman": spearman_rho(predicted[first], full[first]),
+            "tau": tau_of(predicted[first], full[first]),
         }
+        counts = {"networks": len(first), "unit": "%"}
+        beside = {"ceiling": _seconds_ceiling(data, timed, full)}
+        return merged(counts, known(figures), beside)
 
     return Part("cost", tasks, finish)
+
+
+def _fit_seconds(
+    x: NDArray[np.float32],
+    seconds: _Floats,
+    groups: _Rows,
+    work: _Floats,
+    tested: NDArray[np.float32],
+    tested_work: _Floats,
+    rng: np.random.Generator,
+    settings: Settings,
+) -> _Floats:
+    """Return the seconds of full trainings of rows that were not fitted on, ``(m,)``."""
+    model = fit_cost(x, seconds, groups, rng, work=work, settings=settings)
+    if model is None:
+        raise SurrogateError(f"fewer than {MIN_RUNS} runs are left to learn times from")
+    return model.seconds(tested, tested_work)[:, -1]
 
 
 def _seconds_ceiling(data: Data, timed: _Rows, seconds: _Floats) -> Known:

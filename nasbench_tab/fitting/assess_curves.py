@@ -10,7 +10,7 @@ from nasbench_tab.fitting.assess_figures import Known, covered, known, leave_out
 from nasbench_tab.fitting.assess_folds import Crossed, other_mean
 from nasbench_tab.fitting.assess_parts import LEAST_TESTED, Data, ceiling, scores_of
 from nasbench_tab.predictors.noise import keys_of
-from nasbench_tab.predictors.partial import MIN_NETWORKS, fit_partial
+from nasbench_tab.predictors.partial import MIN_NETWORKS
 from nasbench_tab.stats.prediction import point_scores
 
 __all__ = ["epochs", "partial"]
@@ -35,18 +35,20 @@ def epochs(data: Data, found: Crossed) -> Known:
     return report
 
 
-def partial(data: Data, found: Crossed, rng: np.random.Generator) -> Known:
-    """Return, for each number of epochs seen, which extrapolation is best on networks that were held out."""
-    best = data.runs.metrics[data.runs.objective].direction
-    fitted = fit_partial(
-        data.values, found.mean, data.runs.groups, rng, losses=data.runs.losses, best=best
-    )
+def partial(data: Data) -> Known:
+    """Return, for each number of epochs seen, which extrapolation the surrogate uses, and how each did.
+
+    They were fitted and compared out of fold when the surrogate was fitted.
+    """
+    fitted = data.surrogate.partial
     if fitted is None:
         raise SurrogateError(
             f"Curves that are seen in part need two epochs and {MIN_NETWORKS} networks with complete runs; "
-            f"got epochs {data.runs.epochs[:5]} and {len(data.first)} networks."
+            f"got {len(data.runs.epochs)} epochs and {len(data.first)} networks."
         )
     complete = np.isfinite(data.values).all(axis=1)
+    if fitted.with_losses and data.runs.losses is not None:
+        complete &= np.isfinite(data.runs.losses).all(axis=1)
     return {
         "runs": int(complete.sum()),
         "networks": len(np.unique(data.runs.groups[complete])),

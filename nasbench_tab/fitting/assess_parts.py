@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,13 +24,13 @@ from nasbench_tab.predictors.base import Runs
 from nasbench_tab.predictors.ensemble import fit_ensemble
 from nasbench_tab.predictors.features import features
 from nasbench_tab.predictors.intervals import Bands
-from nasbench_tab.predictors.model import WIDENING, Surrogate, predict
+from nasbench_tab.predictors.model import WIDENING, Surrogate, predict, total_sd
 from nasbench_tab.predictors.novelty import fit_novelty
 from nasbench_tab.predictors.trees import Settings
 from nasbench_tab.stats.prediction import point_scores
 
 __all__ = [
-    "LEAST_TESTED", "Data", "Part", "Task", "Tested", "ceiling", "data_of", "fit_members", "fit_whole", "in_folds",
+    "LEAST_TESTED", "Data", "Part", "Task", "Tested", "ceiling", "data_of", "done", "fit_members", "fit_whole", "in_folds",
     "need", "only", "scores_of", "widened",
 ]  # fmt: skip
 
@@ -39,7 +40,7 @@ _Rows = NDArray[np.intp]
 #: Fewer networks than this are not tested on.
 LEAST_TESTED = 10
 
-#: A function of this module's kind, and its arguments; run in any process.
+#: A function and its arguments, run in any process.
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
@@ -159,6 +160,30 @@ def only(runs: Runs, rows: _Rows, *, final: bool = False) -> Runs:
     )
 
 
+def done(task: Task) -> Any:
+    """Return the result of a task, or the SurrogateError that it ended in."""
+    function, args = task
+    with _one_thread():
+        try:
+            return function(*args)
+        except SurrogateError as err:
+            return err
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Return a context in which linear algebra takes one thread.
+
+    Its last bits depend on their number, which differs between one process and many. Without threadpoolctl,
+    which many packages bring, those last bits differ.
+    """
+    try:
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    except ImportError:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
+
+
 def fit_members(
     x: NDArray[np.float32],
     targets: _Floats,
@@ -167,26 +192,20 @@ def fit_members(
     rng: np.random.Generator,
     settings: Settings | None,
     alike: _Rows,
-) -> _Floats | SurrogateError:
+) -> _Floats:
     """Return what the members of an ensemble say of rows it did not see, ``(m, M, K)``."""
-    try:
-        return fit_ensemble(x, targets, groups, rng, settings, alike).members(tested)
-    except SurrogateError as err:
-        return err
+    return fit_ensemble(x, targets, groups, rng, settings, alike).members(tested)
 
 
 def fit_whole(
     runs: Runs, tested: NDArray[np.float32], rng: np.random.Generator, settings: Settings
-) -> Tested | SurrogateError:
+) -> Tested:
     """Return what a surrogate of the runs' final values, with all its parts, says of rows it did not see."""
-    try:
-        surrogate, _ = fit_surrogate(runs, rng, settings=settings)
-    except SurrogateError as err:
-        return err
+    surrogate, _ = fit_surrogate(runs, rng, settings=settings)
     none = np.zeros(len(tested), bool)
     # What is novel is told by widened(), always in one process: it depends on the linear algebra.
     found = predict(surrogate, runs.objective, tested, none, runs.epochs[-1])
-    sd = np.sqrt(found.sd_model**2 + np.nan_to_num(found.sd_seed) ** 2)
+    sd = total_sd(found.sd_model, found.sd_seed)
     bands = surrogate.models[runs.objective].band(runs.epochs[-1])
     return Tested(found.mean, sd, found.lower, found.upper, bands)
 

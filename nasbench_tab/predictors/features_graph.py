@@ -16,6 +16,7 @@ together, so that a graph with many paths is no more work than it has different 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 from typing import NamedTuple
 
@@ -32,7 +33,9 @@ _Floats = NDArray[np.float64]
 #: Labels of nodes that are no operation.
 PLUMBING = frozenset({"input", "output", "sum", "concat"})
 
-_MANY = 5  # with more operations than this, only singles, pairs, all but one and all are asked
+# With more operations than this, only singles, pairs, all but one and all are asked; with more than
+# the second, as where each level of a column is one, singles and all.
+_MANY, _PAIRED = 5, 16
 
 
 class Questions(NamedTuple):
@@ -55,7 +58,11 @@ class Questions(NamedTuple):
 def questions(labels: tuple[str, ...], far: int) -> Questions:
     """Return what is asked of graphs with these operations; see :class:`Questions`."""
     n = len(labels)
-    sizes = range(1, n + 1) if n <= _MANY else (1, 2, n - 1, n)
+    sizes: Iterable[int] = (1, n)
+    if n <= _MANY:
+        sizes = range(1, n + 1)
+    elif n <= _PAIRED:
+        sizes = (1, 2, n - 1, n)
     chosen = [members for size in sizes for members in combinations(range(n), size)]
     sets = np.array([[op in members for members in chosen] for op in range(n)], np.int64)
     names = [f"{what}({label})" for what in ("count", "live") for label in labels]

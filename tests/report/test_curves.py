@@ -175,7 +175,7 @@ def test_no_exact_expectation_for_another_table(compared: Compared, home: Path) 
     results.benchmark("small")["hash"] = "sha256:other"
     panel = evaluations_panel(summarise(results)[0], Protocol(evaluations=15))
     assert panel.exact is None
-    assert "not the table that was searched" in panel.no_exact
+    assert "not the one that was searched" in panel.no_exact
 
 
 def test_no_run_no_curve(compared: Compared) -> None:

@@ -147,7 +147,7 @@ def test_nothing_at_all(compared: Compared) -> None:
 def test_a_table_that_is_not_the_one_that_was_searched(compared: Compared, home: Path) -> None:
     results = compared()
     results.benchmark("small")["hash"] = "sha256:other"
-    assert "not the table that was searched" in summarise(results)[0].background.problem
+    assert "not the one that was searched" in summarise(results)[0].background.problem
     (home / "data" / "small" / "manifest.toml").unlink()
     assert "cannot be loaded" in summarise(results)[0].background.problem
 

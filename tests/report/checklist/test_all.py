@@ -56,7 +56,7 @@ def test_no_table_and_nothing_that_needs_it_passes(
 def test_another_table_under_the_name(copied: Path) -> None:
     experiment(copied, lambda e: e["benchmarks"][0].update(hash="sha256:other"))
     for key in ("A1", "A3", "B1", "B8", "C3"):
-        expect(copied, key, "not recorded", "not the table that was searched")
+        expect(copied, key, "not recorded", "not the one that was searched")
 
 
 # The author's answers.
