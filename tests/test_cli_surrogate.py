@@ -98,3 +98,15 @@ def test_what_cannot_be_fitted(
     assert done.code == 2
     assert words in done.err
     assert not (tmp_path / "x").exists()
+
+
+def test_assess_writes_figures_and_a_card(mine: Path, command: Command) -> None:
+    before = json.loads(succeeded(command("query", "mine", ARCH, "--json")))
+    said = succeeded(command("assess", "mine", "--draws", "2", "--jobs", "1"))
+    assert "Kendall's tau" in said
+    found = json.loads((mine / "assessment.json").read_text(encoding="utf-8"))
+    assert found["networks"] == 60
+    assert found["sizes"]["32"]["tau"]["value"] > 0.5
+    assert "<html" in (mine / "card.html").read_text(encoding="utf-8")
+    # It is the same surrogate, and still whole.
+    assert json.loads(succeeded(command("query", "mine", ARCH, "--json"))) == before
