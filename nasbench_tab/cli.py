@@ -18,6 +18,7 @@ from nasbench_tab import (
     cli_study,
     cli_surrogate,
     cli_train,
+    cli_verify,
 )
 from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError, unknown_name
 from nasbench_tab.terminal import err as _err
@@ -240,6 +241,7 @@ for _command in (
     cli_train.tabulate,
     cli_surrogate.fit,
     cli_surrogate.assess,
+    cli_verify.verify,
 ):
     app.command()(_command)
 

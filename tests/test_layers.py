@@ -40,6 +40,7 @@ MAY["adapters"] = {"errors", "records", "spaces", "benchmarks", "registry"}
 MAY["search"] = MAY["benchmarks"] | {"benchmarks", "registry", "strategies", "fitting", ROOT}
 MAY["report"] = MAY["search"] | {"search", "paths", "fitting"}
 MAY["verify"] = MAY["search"] | {"search", "train", "importers"}
+MAY["cli_verify"] = {*MAY["report"], "report", "verify", "train", "terminal"}
 MAY["testing"] = MAY["search"] | {"search", "train"}
 MAY["cli_train"] = {*MAY["train"], "train", "registry", "search", "terminal"}
 MAY["cli_compare"] = MAY["cli_study"] = {*MAY["report"], "report", "terminal"}
