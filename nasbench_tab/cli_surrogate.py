@@ -29,10 +29,14 @@ def fit(
         Path, typer.Option("--out", help="The surrogate's folder; its name is the surrogate's.")
     ],
     objective: Annotated[
-        str | None, typer.Option(help="Validation metric of logs or a table; default: theirs.")
+        str | None, typer.Option(help="Of logs or a table: the validation metric; default: theirs.")
     ] = None,
-    training: Annotated[str | None, typer.Option(help="Which training of a table.")] = None,
-    seed: Annotated[int, typer.Option(help="Of bootstraps and folds.")] = 0,
+    training: Annotated[
+        str | None, typer.Option(help="Of a table: which of its trainings.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of the fit (bootstraps, folds), not of the trainings.")
+    ] = 0,
     licence: Annotated[str | None, typer.Option(help="Of the runs and the surrogate.")] = None,
     without_runs: Annotated[
         bool,
@@ -57,19 +61,27 @@ def fit(
     ] = "",
     test: Annotated[str, typer.Option(help="Column of the test value.", rich_help_panel=_CSV)] = "",
     seed_column: Annotated[
-        str, typer.Option(help="Column of the training seed.", rich_help_panel=_CSV)
+        str, typer.Option(help="Column of the trainings' seeds.", rich_help_panel=_CSV)
     ] = "",
+    repeats: Annotated[
+        bool,
+        typer.Option(
+            "--repeats",
+            help="Rows of one architecture are trainings whose seeds the file does not name.",
+            rich_help_panel=_CSV,
+        ),
+    ] = False,
     epoch: Annotated[
         str, typer.Option(help="Column of the epoch, from 1.", rich_help_panel=_CSV)
     ] = "",
     seconds: Annotated[
-        str, typer.Option(help="Column of seconds so far.", rich_help_panel=_CSV)
+        str, typer.Option(help="Column of training seconds so far.", rich_help_panel=_CSV)
     ] = "",
     origin: Annotated[
         str, typer.Option(help="Column of why a run was made.", rich_help_panel=_CSV)
     ] = "",
     metric: Annotated[
-        str, typer.Option(help="What --value is.", rich_help_panel=_CSV)
+        str, typer.Option(help="What --value holds: valid_loss ...", rich_help_panel=_CSV)
     ] = "valid_accuracy",
     unit: Annotated[str, typer.Option(help="Its unit: %, fraction ...", rich_help_panel=_CSV)] = "",
     dataset: Annotated[str, typer.Option(help="What was trained on.", rich_help_panel=_CSV)] = "",
@@ -92,6 +104,7 @@ def fit(
         metric=metric,
         unit=unit,
         dataset=dataset,
+        repeats=repeats,
     )
     if value:
         if objective is not None or training is not None:

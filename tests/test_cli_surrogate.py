@@ -81,9 +81,31 @@ def test_a_newer_surrogate_is_refused(mine: Path, command: Command) -> None:
     assert "Unknown benchmark" in command("query", "mine", ARCH).err
 
 
+def test_trainings_without_named_seeds_are_fitted_with_repeats(
+    csv: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(make, "Settings", lambda: SETTINGS)
+    header, *rows = csv.read_text(encoding="utf-8").splitlines()
+    last = [row for row in rows if row.split(",")[4] == str(EPOCHS[-1])]
+    path = tmp_path / "final.csv"
+    path.write_text("\n".join([header, *last]), encoding="utf-8")
+    plain = ("--value", "val", "--columns", "depth,width,kernel", "--jobs", "1")
+    refused = command("fit", str(path), "--out", str(tmp_path / "x"), *plain)
+    assert refused.code == 2
+    assert "--repeats" in refused.err
+    said = succeeded(command("fit", str(path), "--out", str(tmp_path / "x"), *plain, "--repeats"))
+    assert "85 trainings of 60 networks" in said
+    assert "between two training seeds" in said
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (("--repeats",), "--value"),
+        (
+            ("--value", "val", "--columns", "depth", "--epoch", "epoch", "--repeats"),
+            "seeds or epochs",
+        ),
         (("--seconds", "time"), "--value"),
         (("--value", "val"), "columns"),
         (("--value", "nothing", "--columns", "depth"), "nothing"),

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_surrogate import bench_surrogate
+from bench_timing import line, side_by_side
 from bench_train import bench_train
 
 import nasbench_tab as nbt
@@ -32,43 +34,6 @@ from nasbench_tab.search.run import searcher
 
 ROOT = Path(__file__).resolve().parent.parent
 OFFICIAL = ROOT.parent / "shared" / "data" / "nasbench201"
-
-
-def timed(
-    call: Callable[[], object], n: int, clock: Callable[[], float] = time.perf_counter
-) -> float:
-    """Return the seconds of one of ``n`` calls in a row."""
-    begin = clock()
-    for _ in range(n):
-        call()
-    return (clock() - begin) / n
-
-
-def side_by_side(
-    calls: dict[str, tuple[Callable[[], object], int]],
-    clock: Callable[[], float] = time.perf_counter,
-    repeats: int = 15,
-) -> dict[str, list[float]]:
-    """Time all calls in turn, ``repeats`` times, after one round to warm up."""
-    for call, n in calls.values():
-        timed(call, max(1, n // 10), clock)
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, (call, n) in calls.items():
-            seconds[name].append(timed(call, n, clock))
-    return seconds
-
-
-def line(
-    name: str, seconds: list[float], scale: float, unit: str, against: list[float] | None
-) -> None:
-    """Print median, range and, if there is a peer, the ratio peer / ours."""
-    low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
-    text = f"  {name:<58}{middle * scale:>10.3f} {unit}  ({low * scale:.3f} to {high * scale:.3f})"
-    if against is not None:
-        ratio = statistics.median(b / a for a, b in zip(seconds, against, strict=True))
-        text += f"   {ratio:.2f}x"
-    print(text)
 
 
 def bench_query() -> None:
@@ -304,6 +269,7 @@ BENCHES = {
     "compare": bench_compare,
     "exact": bench_exact,
     "landscape": bench_landscape,
+    "surrogate": bench_surrogate,
     "train": bench_train,
 }
 

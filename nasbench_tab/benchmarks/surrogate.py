@@ -59,6 +59,7 @@ _REMEMBERED = 4096  # architectures whose inputs are kept
 class _Inputs(NamedTuple):
     x: NDArray[np.float32]
     novel: NDArray[np.bool_]
+    curves: dict[str, NDArray[np.float64]]  # by metric; filled for single cells when asked
 
 
 class SurrogateBenchmark(Benchmark):
@@ -187,17 +188,14 @@ class SurrogateBenchmark(Benchmark):
         With a seed, ``value`` is the simulated training's; all else is about the architecture.
         """
         name, last, seed = self._asked(metric, epoch, seed)
-        cells = [cell_of(self.space, arch)]
-        seconds = self._seconds(cells, last)[0] if self.has_seconds else math.nan
+        cell = cell_of(self.space, arch)
+        seconds, parts, flagged = self._answer(cell, name, last)
         if name == _SECONDS:
-            return Answer(float(seconds), float(seconds), "surrogate", math.nan, 0)
-        predicted, novel = self._predicted(cells, name, last)
-        value, doubt, noise, lower, upper = (float(part[0]) for part in predicted)
+            return Answer(seconds, seconds, "surrogate", math.nan, 0)
+        value, doubt, noise, lower, upper = parts
         if seed is not None:
-            value = float(self._values(cells, name, last, seed)[0])
-        return Answer(
-            value, float(seconds), "surrogate", noise, 0, doubt, lower, upper, bool(novel[0])
-        )
+            value = float(self._values([cell], name, last, seed)[0])
+        return Answer(value, seconds, "surrogate", noise, 0, doubt, lower, upper, flagged)
 
     def extrapolate(
         self, arch: ArchitectureLike, values: Sequence[float], losses: Sequence[float] | None = None
@@ -291,6 +289,22 @@ class SurrogateBenchmark(Benchmark):
         curves = simulated(self._surrogate, name, self._mean_curves(cells, name), keys)
         return curves[:, self.epochs.index(epoch)]
 
+    def _answer(self, cell: Architecture, name: str, epoch: int) -> tuple[float, list[float], bool]:
+        """Return one architecture's seconds, its prediction (none of seconds), and its flag."""
+        listed, table = self._listed, self._table
+        if listed is None or table is None:
+            seconds = float(self._seconds([cell], epoch)[0])
+            if name == _SECONDS:
+                return seconds, [], False
+            predicted, novel = self._predicted([cell], name, epoch)
+            return seconds, [float(part[0]) for part in predicted], bool(novel[0])
+        # Number by number: sooner than arrays of one.
+        row, place = table.row_of(cell), self.epochs.index(epoch)
+        network = listed.network[row]
+        known = () if name == _SECONDS else listed.predicted[name]
+        parts = [float(part[network, place]) for part in known]
+        return float(listed.seconds[row, place]), parts, bool(listed.novel[network])
+
     def _predicted(
         self, cells: list[Architecture], name: str, epoch: int
     ) -> tuple[Predicted, NDArray[np.bool_]]:
@@ -307,7 +321,12 @@ class SurrogateBenchmark(Benchmark):
         if self._listed is not None:
             means = self._listed.predicted[name].mean[self._networks(cells)]
             return means.astype(np.float64)
-        return mean_curves(self._surrogate, name, self._inputs(cells).x)
+        inputs = self._inputs(cells)
+        # Kept, since a training is simulated one epoch after the other.
+        if name not in inputs.curves:
+            inputs.curves[name] = mean_curves(self._surrogate, name, inputs.x)
+            inputs.curves[name].setflags(write=False)
+        return inputs.curves[name]
 
     def _seconds(self, cells: list[Architecture], epoch: int) -> NDArray[np.float64]:
         place, cost = self.epochs.index(epoch), self._surrogate.cost
@@ -331,13 +350,13 @@ class SurrogateBenchmark(Benchmark):
         return self._listed.network[self._rows(cells)]
 
     def _inputs(self, cells: list[Architecture]) -> _Inputs:
-        """Return features and flags; those of single cells are kept, since searches ask again."""
+        """Return what predictions need; that of single cells is kept, since searches ask again."""
         one = cells[0] if len(cells) == 1 else None
         if one is not None and one in self._seen:
             return self._seen[one]
         x = features(self.space, np.array(cells, np.uint8).reshape(len(cells), -1)).x
         novelty = self._surrogate.novelty
-        inputs = _Inputs(x, novelty.flag(novelty.score(x)))
+        inputs = _Inputs(x, novelty.flag(novelty.score(x)), {})
         if one is not None:
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()

@@ -26,9 +26,8 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +35,9 @@ from nasbench_tab.atomic import replacing
 from nasbench_tab.errors import TableError
 from nasbench_tab.records import Direction, Metric, Split
 from nasbench_tab.toml import toml
+
+if TYPE_CHECKING:
+    import h5py  # at run time only where a file is opened: surrogates have none
 
 __all__ = [
     "Column",
@@ -143,6 +145,8 @@ def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
         file_sha256 = manifest.get("file_sha256")
         if file_sha256:
             _agree(path, file_sha256, hashlib.sha256(path.read_bytes()).hexdigest())
+        import h5py
+
         with h5py.File(path, "r") as file:
             contents = _contents(file)
         root = contents[""][0]
@@ -194,6 +198,8 @@ _Contents = dict[str, tuple[dict[str, Any], NDArray[Any] | None]]
 
 
 def _contents(file: h5py.File) -> _Contents:
+    import h5py
+
     items: dict[str, Any] = {"": file}
     file.visititems(items.__setitem__)
     return {
@@ -225,6 +231,8 @@ def _image(table: Table) -> tuple[bytes, str]:
 
     The file is made in memory: HDF5 does not survive a disk that is full.
     """
+    import h5py
+
     with h5py.File("table", "w", driver="core", backing_store=False) as file:
         _fill(file, table)
         file.flush()

@@ -337,7 +337,7 @@ def _twice(one: _Line, other: _Line, names: ColumnNames) -> NoReturn:
     hint = (
         ""
         if names.seed
-        else " If they are two trainings, name the column of seeds, or say repeats."
+        else " If they are two trainings, name the column of seeds (--seed-column), or say repeats (--repeats)."
     )
     raise SurrogateError(
         f"{one.place} and {other.place} are the same training: architecture, seed and epoch are equal. "

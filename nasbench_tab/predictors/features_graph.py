@@ -91,7 +91,10 @@ def graph_numbers(graphs: list[Graph], asked: Questions) -> _Floats:
         return np.empty((0, len(asked.names)))
     number = {label: place for place, label in enumerate(asked.labels)}
     number |= dict.fromkeys(PLUMBING, len(asked.labels))
-    walks = [_walk(graph, number, asked) for graph in graphs]
+    # Architectures that differ in what is not in their graphs have the same.
+    place: dict[Graph, int] = {}
+    where = [place.setdefault(graph, len(place)) for graph in graphs]
+    walks = [_walk(graph, number, asked) for graph in place]
     plain = np.array([walk.plain for walk in walks], np.float64)
     out = np.array([walk.out for walk in walks]) @ asked.sets
     into = np.array([walk.into for walk in walks]) @ asked.sets
@@ -116,7 +119,8 @@ def graph_numbers(graphs: list[Graph], asked: Questions) -> _Floats:
         out,
         into,
     ]
-    return np.concatenate(numbers, axis=1)
+    found = np.concatenate(numbers, axis=1)
+    return found if len(found) == len(where) else found[where]
 
 
 class _Walk(NamedTuple):

@@ -18,6 +18,8 @@ from nasbench_tab.predictors.ubj import parse
 __all__ = ["Forest", "forest_of", "outputs", "round_leaves"]
 
 _UNIT = 2.0**-24
+# Of the fit, each node's; no answer depends on them. As zeros they take next to no space once compressed.
+_STATISTICS = ("base_weights", "loss_changes", "sum_hessian")
 
 
 class Forest(NamedTuple):
@@ -59,6 +61,8 @@ def outputs(forest: Forest, x: NDArray[np.float32]) -> NDArray[np.float32]:
 def round_leaves(model: bytearray) -> float:
     """Scale and round the values at the leaves of a fresh model, in place, so that sums are exact.
 
+    What no answer depends on, the statistics of the fit, becomes zero.
+
     Returns:
         What the model's outputs have to be multiplied with from now on, a power of 2.
     """
@@ -69,6 +73,8 @@ def round_leaves(model: bytearray) -> float:
         leaf = tree["left_children"] == -1
         values = tree["split_conditions"]
         values[leaf] = np.rint(values[leaf].astype(np.float64) / (factor * _UNIT)) * _UNIT
+        for name in _STATISTICS:
+            tree[name][:] = 0
     return float(factor)
 
 

@@ -22,7 +22,7 @@ _NUMBERS: Final = {
 }
 _DTYPES: Final = {marker: np.dtype(code.format) for marker, code in _NUMBERS.items()}
 _CONSTANTS: Final = {ord("T"): True, ord("F"): False, ord("Z"): None}
-_LENGTHS: Final = frozenset(map(ord, "iUIlL"))
+_LENGTHS: Final = {marker: _NUMBERS[marker] for marker in map(ord, "iUIlL")}
 _OBJECT, _END_OBJECT, _ARRAY, _END_ARRAY, _TEXT, _TYPE, _COUNT = map(ord, "{}[]S$#")
 _DEEPEST = 32
 
@@ -69,10 +69,11 @@ class _Reader:
 
     def length(self, size: int = 1) -> int:
         """Return a number of things of at least ``size`` bytes each that can still follow."""
-        marker = self.marker()
-        if marker not in _LENGTHS:
+        code = _LENGTHS.get(self.data[self.at])
+        if code is None:
             raise self.wrong("a length is missing")
-        n = int(self.number(marker))
+        n: int = code.unpack_from(self.data, self.at + 1)[0]
+        self.at += 1 + code.size
         if not 0 <= n * size <= len(self.data) - self.at:
             raise self.wrong(f"a length of {n} is more than what is left")
         return n
@@ -85,12 +86,12 @@ class _Reader:
     def value(self, marker: int, depth: int) -> Any:
         if marker == _ARRAY:
             return self.array(depth)
+        if marker == _TEXT:
+            return self.text()
         if marker == _OBJECT:
             return self.object(depth)
         if marker in _NUMBERS:
             return self.number(marker)
-        if marker == _TEXT:
-            return self.text()
         if marker in _CONSTANTS:
             return _CONSTANTS[marker]
         raise self.wrong(f"there is no marker {bytes([marker])!r}")
@@ -110,13 +111,14 @@ class _Reader:
         self.check(depth)
         ahead = self.data[self.at]
         if ahead == _TYPE:
-            self.at += 1
-            dtype = _DTYPES.get(self.marker())
-            if dtype is None or self.marker() != _COUNT:
+            dtype = _DTYPES.get(self.data[self.at + 1])
+            if dtype is None or self.data[self.at + 2] != _COUNT:
                 raise self.wrong("an array of no known type")
+            self.at += 3
             n = self.length(dtype.itemsize)
+            begin = self.at
             self.at += n * dtype.itemsize
-            return np.frombuffer(self.data, dtype, n, self.at - n * dtype.itemsize)
+            return np.frombuffer(self.data, dtype, n, begin)
         if ahead == _COUNT:
             self.at += 1
             return [self.value(self.marker(), depth + 1) for _ in range(self.length())]

@@ -106,6 +106,36 @@ def test_an_answer_says_how_unsure_it_is(benches: dict[str, SurrogateBenchmark])
             assert answer.seconds > 0
 
 
+def test_ready_answers_are_those_computed_anew(benches: dict[str, SurrogateBenchmark]) -> None:
+    ready = benches["small"]
+    anew = SurrogateBenchmark(
+        ready.name,
+        ready._surrogate,
+        ready.fingerprint,
+        dict(ready.about),
+        listed=None,
+        sample=ready.measured(),
+    )
+    for cell in ready.space.sample(np.random.default_rng(4), 20):
+        for metric in ready.metrics:
+            for epoch in ready.epochs:
+                one, other = (b.lookup(cell, metric, epoch=epoch) for b in (ready, anew))
+                assert one.novel == other.novel
+                for field in ("value", "seconds", "sd", "sd_model", "lower", "upper"):
+                    expected = pytest.approx(getattr(other, field), rel=1e-5, nan_ok=True)
+                    assert getattr(one, field) == expected
+
+
+def test_a_curve_that_was_asked_for_cannot_be_changed(
+    benches: dict[str, SurrogateBenchmark],
+) -> None:
+    bench = benches["large"]
+    cell = bench.space.example()
+    curve = [bench.query(cell, epoch=epoch, seed=3) for epoch in bench.epochs]
+    bench.extrapolate(cell, curve[:1], losses=[1.0])
+    assert [bench.query(cell, epoch=epoch, seed=3) for epoch in bench.epochs] == curve
+
+
 def test_intervals_hold_new_trainings(benches: dict[str, SurrogateBenchmark]) -> None:
     fresh = observed(networks=200, repeats=0, seed=99).runs  # other networks, other noise
     answers = [benches["small"].lookup(cell) for cell in map(tuple, fresh.cells.tolist())]

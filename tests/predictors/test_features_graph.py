@@ -82,6 +82,14 @@ def test_numbers_are_those_of_all_paths(many: list[Graph]) -> None:
         assert dict(zip(asked.names, row, strict=True)) == expected(graph)
 
 
+def test_equal_graphs_have_a_row_each() -> None:
+    one, other = (Graph(("input", label, "output"), ((0, 1), (1, 2))) for label in "ab")
+    again = Graph(("input", "a", "output"), ((0, 1), (1, 2)))
+    asked = questions(LABELS, FAR)
+    rows = graph_numbers([one, other, again, other], asked)
+    assert np.array_equal(rows, np.vstack([graph_numbers([one, other], asked)] * 2))
+
+
 def test_paths_too_many_to_walk_are_counted() -> None:
     """Thirty layers of three: 3^30 paths."""
     labels = ["input", *(label for _ in range(30) for label in (*LABELS, "sum")), "output"]

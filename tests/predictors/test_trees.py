@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from nasbench_tab.errors import SurrogateError
 from nasbench_tab.predictors.trees import Settings, Trees, fit_trees, read_trees
+from nasbench_tab.predictors.ubj import parse
 
 xgb = pytest.importorskip("xgboost")
 
@@ -66,6 +67,16 @@ def test_members_are_what_xgboost_says_of_the_files() -> None:
         assert np.array_equal(
             fitted().members(x)[:, :, k], fitted().centre[k] + fitted().scale[k] * own
         )
+
+
+def test_files_hold_no_statistics_of_the_fit() -> None:
+    for name, model in fitted().files().items():
+        if name.endswith(".ubj"):
+            trees = parse(model)["learner"]["gradient_booster"]["model"]["trees"]
+            for tree in trees:
+                assert not any(tree[part].any() for part in ("sum_hessian", "loss_changes"))
+                assert not tree["base_weights"].any()
+            assert any(tree["split_conditions"].any() for tree in trees)
 
 
 def test_the_same_input_gives_the_same_files() -> None:
