@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commandline import Command, succeeded
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,6 +24,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def here(command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return the command line, in an empty folder with the examples in it.
+
+    In this process, and in no other: one that is started anew imports everything again.
+    """
+    Path("examples").symlink_to(ROOT / "examples")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    return command
+
+
 def test_there_is_something_to_test() -> None:
     assert len(PYTHON) >= 3
     assert len(CONSOLE) >= 3
@@ -37,26 +47,22 @@ def test_python_blocks_run_in_order(project: Path) -> None:
     assert (project / "out/second/report/index.html").is_file()
 
 
-def test_console_blocks_run_and_print_what_they_show(project: Path) -> None:
+def test_console_blocks_run_and_print_what_they_show(here: Command) -> None:
     for block in CONSOLE:
-        for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-            words = shlex.split(command)
+        for line, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+            words = shlex.split(line)
             assert words[0] == "nasbench-tab"
-            call = [sys.executable, "-m", "nasbench_tab.cli", *words[1:]]
-            done = subprocess.run(call, cwd=project, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{command}\n{done.stderr}"
-            assert not shown or done.stdout == shown, command
+            said = succeeded(here(*words[1:]))
+            assert not shown or said == shown, line
 
 
-def test_what_the_page_on_training_shows_runs(project: Path) -> None:
+def test_what_the_page_on_training_shows_runs(here: Command) -> None:
     for block in re.findall(r"```console\n(.*?)```", TRAINING, re.DOTALL):
-        for command in re.findall(r"^\$ (nasbench-tab .*)$", block, re.MULTILINE):
-            call = [sys.executable, "-m", "nasbench_tab.cli", *shlex.split(command)[1:]]
-            done = subprocess.run(call, cwd=project, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{command}\n{done.stderr}"
+        for line in re.findall(r"^\$ (nasbench-tab .*)$", block, re.MULTILINE):
+            succeeded(here(*shlex.split(line)[1:]))
     for block in re.findall(r"```python\n(.*?)```", TRAINING, re.DOTALL):
         exec(compile(block, "training.md", "exec"), {})  # noqa: S102
-    assert (project / "out/live.jsonl").is_file()
+    assert Path("out/live.jsonl").is_file()
 
 
 def test_paths_named_in_the_readme_exist() -> None:

@@ -113,7 +113,7 @@ def assess(
         progress: Called with (tasks done, tasks in all).
 
     Raises:
-        SurrogateError: The runs are not of the surrogate's objective and epochs, or have no final values.
+        SurrogateError: The runs are not of the surrogate's objective and epochs, or of too few networks.
         InvalidArgumentError: No draws.
     """
     if draws < 1:
@@ -161,13 +161,13 @@ def assess(
     for part in parts:
         section(part.name, part.finish, results[start : start + len(part.tasks)])
         start += len(part.tasks)
+    section("partial", partial, data)
     try:
         predicted = crossed(data, fold, results[: len(folded)])
     except SurrogateError as err:
-        for name in ("levels", "epochs", "partial"):
+        for name in ("levels", "epochs"):
             leave_out(report, name, err)
         return report
     section("levels", levels, data, predicted)
     section("epochs", epochs, data, predicted)
-    section("partial", partial, data)
     return report

@@ -23,7 +23,7 @@ from nasbench_tab.fitting.fit import alike_columns, fit_surrogate, folds_of
 from nasbench_tab.predictors.base import Runs
 from nasbench_tab.predictors.ensemble import fit_ensemble
 from nasbench_tab.predictors.features import features
-from nasbench_tab.predictors.intervals import Bands
+from nasbench_tab.predictors.intervals import MIN_GROUPS, Bands
 from nasbench_tab.predictors.model import WIDENING, Surrogate, predict, total_sd
 from nasbench_tab.predictors.novelty import fit_novelty
 from nasbench_tab.predictors.trees import Settings
@@ -111,7 +111,8 @@ def data_of(runs: Runs, surrogate: Surrogate, settings: Settings) -> Data:
     """Return what is assessed.
 
     Raises:
-        SurrogateError: The runs are not of the surrogate's objective and epochs, or none has a final value.
+        SurrogateError: The runs are not of the surrogate's objective and epochs, or too few networks have a
+            final value.
     """
     expected = (surrogate.space.name, surrogate.objective, surrogate.epochs)
     got = (runs.space.name, runs.objective, runs.epochs)
@@ -124,6 +125,11 @@ def data_of(runs: Runs, surrogate: Surrogate, settings: Settings) -> Data:
     if not len(rows):
         raise SurrogateError(f"None of {len(runs.cells)} runs has a final {runs.objective}.")
     runs = only(runs, rows)
+    if (networks := int(runs.groups.max()) + 1) < LEAST_TESTED:
+        raise SurrogateError(
+            f"{networks} networks have a final {runs.objective}; an assessment needs at least {LEAST_TESTED} to test "
+            "on. Train more."
+        )
     order = np.lexsort((np.arange(len(rows)), runs.seeds, runs.groups))
     counts = np.bincount(runs.groups)
     starts = np.cumsum(counts) - counts
@@ -177,7 +183,7 @@ def _one_thread() -> AbstractContextManager[Any]:
     which many packages bring, those last bits differ.
     """
     try:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
     except ImportError:
         return nullcontext()
     limits: AbstractContextManager[Any] = threadpool_limits(1)
@@ -201,6 +207,11 @@ def fit_whole(
     runs: Runs, tested: NDArray[np.float32], rng: np.random.Generator, settings: Settings
 ) -> Tested:
     """Return what a surrogate of the runs' final values, with all its parts, says of rows it did not see."""
+    networks = len(np.unique(runs.groups))
+    if networks < MIN_GROUPS:
+        raise SurrogateError(
+            f"{networks} networks are left to fit on; intervals need {MIN_GROUPS}."
+        )
     surrogate, _ = fit_surrogate(runs, rng, settings=settings)
     none = np.zeros(len(tested), bool)
     # What is novel is told by widened(), always in one process: it depends on the linear algebra.

@@ -22,8 +22,10 @@ import nasbench_tab
 from nasbench_tab.atomic import write_text
 from nasbench_tab.predictors.base import Runs
 from nasbench_tab.predictors.model import Surrogate
-from nasbench_tab.report.card_parts import words_of
-from nasbench_tab.report.card_sections import sections
+from nasbench_tab.report.card_curves import cost, epochs, noise, partial
+from nasbench_tab.report.card_final import levels, origins, regions, seeds, sizes
+from nasbench_tab.report.card_parts import Known, Section, Words, reason, words_of
+from nasbench_tab.report.card_search import search
 from nasbench_tab.report.card_text import METHOD, about, headline, made, score_table, uses
 
 __all__ = ["PAGE", "pictures", "write_card"]
@@ -72,7 +74,7 @@ def write_card(path: Path, manifest: Mapping[str, Any], assessment: Mapping[str,
         "unit": words.unit,
         "uses": allowed,
         "abuses": forbidden,
-        "sections": sections(assessment, words),
+        "sections": _sections(assessment, words),
         "about": about(manifest),
         "made": made(manifest, assessment),
         "method": METHOD,
@@ -119,6 +121,28 @@ def pictures(
         "networks": [len(part) for part in parts],
     }
     return found
+
+
+def _sections(assessment: Known, words: Words) -> list[Section]:
+    """Return all sections, in the order of the page: with their pictures, or the reason why not."""
+    parts = (
+        ("levels", "Predicted and measured", "held-out", levels),
+        ("seeds", "Beside a table with one training", "one-training", seeds),
+        ("sizes", "How many networks it takes", "sizes", sizes),
+        ("epochs", "Learning curves", "curves", epochs),
+        ("noise", "Seed noise", "noise", noise),
+        ("origins", "Networks that were found in another way", "origins", origins),
+        ("regions", "Networks better or larger than all it was fitted on", "regions", regions),
+        ("agreement", "Searches on it, and on the table", "search", search),
+        ("partial", "Curves seen in part", "partial", partial),
+        ("cost", "Training time", "cost", cost),
+    )
+    return [
+        Section(anchor, title, reason=why)
+        if (why := "" if key == "noise" else reason(assessment, key))
+        else make(assessment, words)._replace(anchor=anchor, title=title)
+        for key, title, anchor, make in parts
+    ]
 
 
 @cache

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from nasbench_tab.report.card_charts import curves_svg
-from nasbench_tab.report.card_figures import at, curve, table, text, value, whole
 from nasbench_tab.report.card_parts import (
     CEILING,
     LONG,
@@ -19,9 +18,15 @@ from nasbench_tab.report.card_parts import (
     Known,
     Section,
     Words,
+    at,
+    curve,
     errors_in,
     left_out,
     picture,
+    table,
+    text,
+    value,
+    whole,
 )
 from nasbench_tab.report.charts import styles
 from nasbench_tab.report.words import number
@@ -73,11 +78,10 @@ def epochs(assessment: Known, words: Words) -> Section:
     keys = ("tau", "ceiling_tau", "r2", "mae", "coverage_90")
     own = [text(average.get(key), words.places if key == "mae" else 3) for key in keys]
     rows.append((f"mean of {whole(average.get('epochs'))}", own))
-    shown = "Both" if n else "It is judged by one training of each network; both"
     against = (
-        f"{shown} are judged by the mean of the other trainings of {whole(n)} networks that were trained more than once."
+        f"In the pictures it and one training are judged by the mean of the other trainings of {whole(n)} networks that were trained more than once."
         if n
-        else "Judged by one training of each network."
+        else "It is judged by one training of each network."
     )
     return Section(
         "", "", f"Predictions of held-out networks at each epoch. {against}", charts,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from nasbench_tab.report.card_charts import Line, Range, curves_svg, hexagons_svg, ranges_svg
-from nasbench_tab.report.card_figures import at, curve, ends, table, text, value, whole
 from nasbench_tab.report.card_parts import (
     CEILING,
     STYLE,
@@ -17,13 +17,21 @@ from nasbench_tab.report.card_parts import (
     Known,
     Section,
     Words,
+    at,
+    curve,
+    ends,
     errors_in,
     left_out,
     picture,
+    table,
+    text,
+    value,
+    whole,
 )
 from nasbench_tab.report.charts import styles
 from nasbench_tab.report.tables import Table
 from nasbench_tab.report.words import number
+from nasbench_tab.stats.prediction import lower_fence
 
 __all__ = ["levels", "origins", "regions", "seeds", "sizes"]
 
@@ -38,15 +46,19 @@ def levels(assessment: Known, words: Words) -> Section:
     charts, notes = [], []
     points = at(assessment, "pictures", "predicted")
     if points:
-        measured = at(assessment, "pictures", "measured")
+        pairs = np.array([points, at(assessment, "pictures", "measured")], np.float64)
+        near = _near(pairs)
         svg = hexagons_svg(
-            np.array(points, np.float64), np.array(measured, np.float64),
-            f"Held-out networks · n = {len(points):,}", x_title, "Measured, mean of its trainings",
+            pairs[0, near], pairs[1, near], f"Held-out networks · n = {near.sum():,}", x_title, "Measured, mean of its trainings"
         )  # fmt: skip
         charts.append(picture(svg, "Measured against predicted values of held-out networks"))
         notes.append(
             "The stronger a hexagon’s colour, the more networks it holds; on the dashed line both are equal."
         )
+        if not near.all():
+            notes.append(
+                f"{(~near).sum()} of {near.size:,} networks lie far out and are not drawn; all figures count them."
+            )
     else:
         notes.append(
             "No picture of single networks: their predictions are not part of this assessment."
@@ -104,6 +116,13 @@ def levels(assessment: Known, words: Words) -> Section:
         charts, notes,
         [(f"Held-out networks by predicted level{errors_in(words)}", "predicted", table(titles, rows))],
     )  # fmt: skip
+
+
+def _near(pairs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which columns of ``(2, n)`` are not far out, so that a few do not squeeze all others."""
+    fences = [(lower_fence(row), -lower_fence(-row)) for row in pairs]
+    near = [(low <= row) & (row <= high) for row, (low, high) in zip(pairs, fences, strict=True)]
+    return np.asarray(near[0] & near[1])
 
 
 def _level_row(part: Known, words: Words) -> list[str]:
@@ -207,9 +226,9 @@ def sizes(assessment: Known, words: Words) -> Section:
 
 
 def _outside(
-    found: Known, words: Words, names: Mapping[str, str]
+    found: Known, words: Words, names: Mapping[str, str], *, bias: bool = False
 ) -> tuple[list[Markup], list[tuple[str, str, Table]]]:
-    """Return pictures and table of networks unlike those that were fitted on."""
+    """Return pictures and table of networks unlike those that were fitted on; ``bias``: drawn instead of R2."""
     kinds = {
         names.get(key, key): part for key, part in found.items() if key not in ("left_out", "all")
     }
@@ -228,20 +247,19 @@ def _outside(
         charts.append(
             picture(svg, "Kendall's tau of what was left out; figures in the table below")
         )
-    squares = [
-        Range(label, value(part.get("r2")), math.nan, math.nan)
+    key, axis, title = (
+        ("bias", words.in_unit("Predicted less measured"), "Bias, left out of the fit")
+        if bias
+        else ("r2", "R2", "Share of variance, left out of the fit")
+    )
+    others = [
+        Range(label, value(part.get(key)), *ends(part.get(key)))
         for label, part in kinds.items()
-        if math.isfinite(value(part.get("r2")))
+        if math.isfinite(value(part.get(key)))
     ]
-    if squares:
-        svg = ranges_svg(
-            squares,
-            "Share of variance, left out of the fit",
-            "R2",
-            value=SURROGATE,
-            beside=CEILING,
-        )
-        charts.append(picture(svg, "R2 of what was left out; figures in the table below"))
+    if others:
+        svg = ranges_svg(others, title, axis, value=SURROGATE, beside=CEILING)
+        charts.append(picture(svg, f"{title}; figures in the table below"))
     titles = [
         "networks",
         "tau",
@@ -294,7 +312,7 @@ def regions(assessment: Known, words: Words) -> Section:
     """Return the section on regions that were left out of the fit."""
     found = assessment["regions"]
     names = {"level": "best fifth", "parameters": "largest fifth"}
-    charts, tables = _outside(found, words, names)
+    charts, tables = _outside(found, words, names, bias=True)
     notes = [
         (
             "Trees do not extrapolate: beyond the best they have seen they say about the best they have seen. Within a "

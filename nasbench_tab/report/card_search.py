@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from nasbench_tab.report.card_charts import curves_svg
-from nasbench_tab.report.card_figures import at, table, text, value, whole
 from nasbench_tab.report.card_parts import (
     TRUE,
     Known,
     Section,
     Words,
+    at,
     picture,
+    table,
+    text,
+    value,
+    whole,
 )
 from nasbench_tab.report.charts import styles
 from nasbench_tab.report.curves import Curve

@@ -8,8 +8,7 @@ from importlib import metadata
 from typing import Any
 
 import nasbench_tab
-from nasbench_tab.report.card_figures import at, ends, reason, table, text, value, whole
-from nasbench_tab.report.card_parts import Words
+from nasbench_tab.report.card_parts import Words, at, ends, reason, table, text, value, whole
 from nasbench_tab.report.tables import Table
 from nasbench_tab.report.words import NOTHING, listing, metric_name, number
 
@@ -17,6 +16,9 @@ __all__ = ["METHOD", "about", "headline", "made", "score_table", "uses"]
 
 _Known = Mapping[str, Any]
 _Terms = list[tuple[str, str]]
+
+#: Verdict of an interval that holds the other: a wide one always does, so that it says not "as good".
+_ALIKE = "not told apart"
 
 #: Coverage of 90 % intervals that is called right.
 _RIGHT = (0.88, 0.92)
@@ -95,14 +97,16 @@ def headline(manifest: _Known, assessment: _Known, words: Words) -> tuple[str, l
     by_error = _compared(*ends(ratio), 1.0, less_is_better=True)
     by_rank = _compared(*ends(taus[0]), value(taus[1]))
     other = _compared(*ends(taus[1]), value(taus[0]), less_is_better=True)
-    by_rank = "as good" if other == "as good" else by_rank  # the two must lie outside each other
+    by_rank = other if other == _ALIKE else by_rank  # the two must lie outside each other
     if not by_error:
         first = "How it compares with a second training is not known."
         finding = f"Why: {reason(assessment, 'seeds')}"
         if math.isfinite(value(ratio)):
             finding = f"Why: {n} networks were trained more than once, too few for an interval."
     else:
-        than = {"better": "Better than", "worse": "Worse than", "as good": "As good as"}[by_error]
+        than = {"better": "Better than", "worse": "Worse than", _ALIKE: "Not told apart from"}[
+            by_error
+        ]
         named = f"{than} a table with one training of each network"
         if by_error == by_rank:
             first = f"{named}, by error and by rank."
@@ -121,7 +125,7 @@ def _compared(low: float, high: float, with_: float, *, less_is_better: bool = F
     if math.isnan(low + high + with_):
         return ""
     if low <= with_ <= high:
-        return "as good"
+        return _ALIKE
     return "better" if (high < with_) == less_is_better else "worse"
 
 
@@ -170,7 +174,7 @@ def _searched(assessment: _Known, words: Words) -> list[str]:
         if low > 0
         else "worse networks than"
         if high < 0
-        else "as good networks as"
+        else "networks not told apart from those of"
     )
     unit = f" {words.unit}".rstrip()
     n = whole(at(assessment, "agreement", "one_training", "networks"))

@@ -29,7 +29,7 @@ from nasbench_tab.records import Metric
 from nasbench_tab.report import card_curves, card_final, card_search
 from nasbench_tab.report.card import PAGE, pictures, write_card
 from nasbench_tab.report.card_charts import _RADIUS, Line, Range, _binned, curves_svg, ranges_svg
-from nasbench_tab.report.card_figures import reason
+from nasbench_tab.report.card_parts import left_out, reason
 from nasbench_tab.report.card_text import headline, score_table
 from nasbench_tab.report.charts import styles
 from nasbench_tab.report.curves import Curve
@@ -356,12 +356,12 @@ def words_of_metric() -> Any:
 @pytest.mark.parametrize(
     ("ratio", "tau", "verdict"),
     [
-        ((0.7, 0.9), 0.84, "Better than a table with one training of each network by error; as good by rank."),
+        ((0.7, 0.9), 0.84, "Better than a table with one training of each network by error; not told apart by rank."),
         ((0.7, 0.9), 0.90, "Better than a table with one training of each network, by error and by rank."),
-        ((0.9, 1.1), 0.84, "As good as a table with one training of each network, by error and by rank."),
+        ((0.9, 1.1), 0.84, "Not told apart from a table with one training of each network, by error and by rank."),
         ((1.1, 1.3), 0.70, "Worse than a table with one training of each network, by error and by rank."),
         ((1.1, 1.3), 0.90, "Worse than a table with one training of each network by error; better by rank."),
-        ((1.0, 1.3), 0.84, "As good as a table with one training of each network, by error and by rank."),
+        ((1.0, 1.3), 0.84, "Not told apart from a table with one training of each network, by error and by rank."),
     ],
 )  # fmt: skip
 def test_the_verdict_is_the_data_s(ratio: tuple[float, float], tau: float, verdict: str) -> None:
@@ -396,7 +396,7 @@ def test_intervals_are_judged(coverage: float, half: float, verdict: str) -> Non
 
 @pytest.mark.parametrize(
     ("low", "high", "where"),
-    [(0.1, 0.3, "better networks than"), (-0.3, -0.1, "worse networks than"), (-0.1, 0.1, "as good networks as")],
+    [(0.1, 0.3, "better networks than"), (-0.3, -0.1, "worse networks than"), (-0.1, 0.1, "networks not told apart from those of")],
 )  # fmt: skip
 def test_searches_are_judged(low: float, high: float, where: str) -> None:
     known = sample()
@@ -434,7 +434,7 @@ def test_all_of_it_is_on_the_page(written: Path) -> None:
     assert written.name == PAGE
     for words in (
         "made-up, a surrogate benchmark",
-        "Better than a table with one training of each network by error; as good by rank.",
+        "Better than a table with one training of each network by error; not told apart by rank.",
         "fitted on 520 trainings of 400 networks",
         "CC0-1.0",
         f"sha256:{'2' * 64}",
@@ -493,6 +493,26 @@ def test_what_is_missing_has_its_reason(part: str, plain_charts: list[str], tmp_
     assert f"Not known: the dog ate {ODD}." in text
     assert reason({part: whole}, part) == ""
     assert reason({}, part) == "it was not assessed."
+
+
+def test_a_reason_that_many_share_stands_there_once() -> None:
+    found = {"left_out": {"390": "too few.", "781": "too few", "tau": "all alike"}}
+    assert left_out(found, {"390": "390 labels", "781": "781 labels"}) == [
+        "Not known, 390 labels and 781 labels: too few.",
+        "Not known, tau: all alike.",
+    ]
+
+
+def test_a_few_far_out_do_not_squeeze_the_picture(plain_charts: list[str], tmp_path: Path) -> None:
+    known = sample()
+    near = np.linspace(80, 90, 40).tolist()
+    known["pictures"] |= {"predicted": [*near, 3.0], "measured": [*near, 10.0]}
+    text = said(write_card(tmp_path, manifest(), known))
+    assert "1 of 41 networks lie far out and are not drawn" in text
+    known["pictures"] |= {"predicted": [5.0] * 41, "measured": [5.0] * 40 + [5.1]}
+    assert "1 of 41 networks lie far out" in said(write_card(tmp_path, manifest(), known))
+    known["pictures"] |= {"predicted": near, "measured": near}
+    assert "far out" not in said(write_card(tmp_path, manifest(), known))
 
 
 def test_a_part_with_nothing_but_reasons_says_them() -> None:
