@@ -242,6 +242,7 @@ for _command in (
     cli_surrogate.fit,
     cli_surrogate.assess,
     cli_verify.verify,
+    cli_verify.bias,
 ):
     app.command()(_command)
 

@@ -16,7 +16,7 @@ from nasbench_tab.terminal import escaped, out, with_progress
 if TYPE_CHECKING:
     from nasbench_tab.verify.plan import Plan
 
-__all__ = ["verify"]
+__all__ = ["bias", "verify"]
 
 _Directory = Annotated[Path, typer.Argument(help="Results of nasbench-tab compare.")]
 _DURATION = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s)?")
@@ -25,16 +25,27 @@ _ARMS = {
     "top": "the benchmark's own best",
     "random": "random cells",
     "known": "known cells, logged seeds",
+    "trajectory": "along a run of {}",
 }
 
 
 def verify(
     directory: _Directory,
     top: Annotated[
-        int | None, typer.Option(help="Networks in each arm, and of each strategy; default: 4.")
+        int | None,
+        typer.Option(
+            help="Networks in each arm, and of each strategy; default: 8, since a verdict needs 6."
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(help="Fresh trainings of each network; default: 3.")
+    ] = None,
+    trajectory: Annotated[
+        int | None,
+        typer.Option(
+            help="Earlier incumbents of each strategy's first run, trained once for the picture of the "
+            "search; in no test. Default: 3."
+        ),
     ] = None,
     benchmark: Annotated[
         str | None, typer.Option(help="Which of the comparison's, where it has several.")
@@ -71,7 +82,13 @@ def verify(
 
     limit = None if budget is None else _seconds(budget)
     plan = settled_plan(
-        directory, benchmark=benchmark, top=top, seeds=seeds, margin=margin, seed=seed
+        directory,
+        benchmark=benchmark,
+        top=top,
+        seeds=seeds,
+        margin=margin,
+        seed=seed,
+        trajectory=trajectory,
     )
     _print_plan(plan)
     if dry_run:
@@ -86,6 +103,43 @@ def verify(
     )
     if done.missing or done.failed:
         out.print("The same command goes on and tries again what failed.", markup=False)
+    if done.ok:
+        out.print()
+        _print_bias(directory)
+
+
+def bias(
+    directory: _Directory,
+    learn: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also fit a surrogate into this folder, on what is behind the benchmark and on the new "
+            "trainings, and say what became of the bias."
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Of --learn: processes; -1 = all cores.")] = -1,
+) -> None:
+    """Say how far the claims were off, by the fresh trainings that nasbench-tab verify has made so far."""
+    _print_bias(directory)
+    if learn is None:
+        return
+    from nasbench_tab.verify.learn import learn as fit_again
+    from nasbench_tab.verify.record import learned_lines, write_learned
+
+    learned = with_progress(fit_again, directory, learn, jobs=jobs)
+    path = write_learned(directory, learned)
+    lines = ["", *learned_lines(learned), f"Folder: {learn}", f"Record: {path}"]
+    out.print("\n".join(lines), markup=False)
+
+
+def _print_bias(directory: Path) -> None:
+    """Judge the trainings that there are, write the record and print it."""
+    from nasbench_tab.verify.bias import bias as judged
+    from nasbench_tab.verify.record import bias_lines, write_bias
+
+    found = judged(directory)
+    path = write_bias(directory, found)
+    out.print("\n".join([*bias_lines(found), f"Record: {path}"]), markup=False)
 
 
 def _print_plan(plan: Plan) -> None:

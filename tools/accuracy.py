@@ -22,6 +22,12 @@ bootstrap interval over draws. Gain is tau less the untuned one's, paired.
 Accel-NASBench (``--data``, the folder of its anb_dataset_jsons.tar.gz): fitted on its published training
 split, tested on its published test split; features are e, k, l, se of each block, MACs and parameters.
 Its split dropped one of 5,125 architectures without saying which; it is fitted on here.
+
+One seed (``--one-seed TABLE``): what is nearer to the mean of a network's other trainings, its own training
+with one seed (a table of one seed) or the ensemble's prediction, fitted on that seed of other networks
+(five folds)? Mean absolute errors and their ratio with a 95 % bootstrap interval over networks:
+
+    .venv/bin/python tools/accuracy.py --draws 0 --one-seed nb201-cifar10 nb201-fashion
 """
 
 from __future__ import annotations
@@ -43,7 +49,13 @@ from nasbench_tab.predictors.ensemble import fit_ensemble
 from nasbench_tab.predictors.features import features, metric_columns
 from nasbench_tab.predictors.trees import Settings, fit_trees
 from nasbench_tab.stats.bootstrap import mean_interval, resampling_weights, widened_level
-from nasbench_tab.stats.prediction import kendall_tau, point_scores, precision_at, tau_in_top
+from nasbench_tab.stats.prediction import (
+    kendall_tau,
+    point_scores,
+    precision_at,
+    ratio_interval,
+    tau_in_top,
+)
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -187,6 +199,41 @@ def accel(folder: Path) -> None:
         print(f"  {method:10} {tau:.4f} {scores['r2']:.4f} {scores['mae']:.4f}", flush=True)
 
 
+def one_seed(name: str) -> None:
+    """Print the errors of a table of one seed and of a surrogate that was fitted on it."""
+    bench = nbt.load(name, source="table")
+    seed, *others = sorted(
+        {s for i in bench.measured().tolist() for s in bench.seeds(tuple(i)) if s >= 0}
+    )
+    cells = np.array(
+        sorted({bench.space.canonical(tuple(i)) for i in bench.measured(seed).tolist()}), np.uint8
+    )
+    own = bench.query(cells, seed=seed, mask=True).filled(np.nan)
+    rest = np.array([bench.query(cells, seed=s, mask=True).filled(np.nan) for s in others])
+    # A cell whose network's name-giver was not trained with this seed has no label of its own.
+    cells, rest, own = cells[~np.isnan(own)], rest[:, ~np.isnan(own)], own[~np.isnan(own)]
+    found = features(bench.space, cells)
+    columns, groups = metric_columns(found.names), np.arange(len(cells))
+    fold = np.random.default_rng(0).permutation(len(cells)) % 5
+    predicted = np.empty(len(cells))
+    for number in range(5):
+        on, off = fold != number, fold == number
+        rng = np.random.default_rng([0, number])
+        fitted = fit_ensemble(found.x[on], own[on, None], groups[on], rng, columns=columns)
+        predicted[off] = fitted.members(found.x[off]).mean(axis=1)[:, 0]
+    known = np.isfinite(rest).any(axis=0)
+    actual = np.nanmean(rest[:, known], axis=0)
+    errors = [np.abs(values[known] - actual) for values in (predicted, own)]
+    ratio = ratio_interval(errors[0], errors[1], np.random.default_rng(0))
+    print(
+        f"\n{name}, seed {seed}: {len(cells):,} networks fitted on (five folds), {known.sum():,} with other seeds\n"
+        f"  MAE surrogate {errors[0].mean():.3f}, one-seed table {errors[1].mean():.3f}: "
+        f"ratio {ratio.estimate:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+    )
+    taus = [kendall_tau(values[known], actual) for values in (predicted, own)]
+    print(f"  Kendall's tau: surrogate {taus[0]:.3f}, one-seed table {taus[1]:.3f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -199,11 +246,14 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--data", type=Path, help="folder of Accel-NASBench's archive")
+    parser.add_argument("--one-seed", nargs="+", default=[], metavar="TABLE")
     given = parser.parse_args()
     if given.draws:
         nb201(given.split, given.labels, given.draws, given.jobs)
     if given.data:
         accel(given.data)
+    for name in given.one_seed:
+        one_seed(name)
 
 
 if __name__ == "__main__":

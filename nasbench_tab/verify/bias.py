@@ -8,15 +8,13 @@ follow, corrected for each other by Holm's method.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.records import Architecture, Direction
-from nasbench_tab.registry import load_space
+from nasbench_tab.records import Direction
 from nasbench_tab.search.results import load_results
 from nasbench_tab.stats.bias import ArmBias, BiasVerdict, arm_bias, verdicts
 from nasbench_tab.stats.cellmean import cell_gaps, cell_mean, interval
@@ -30,15 +28,15 @@ from nasbench_tab.stats.selection import (
     level_matched,
     pick_regret,
 )
+from nasbench_tab.verify.cells import Cells, Pairs, known_differences, lane_cells, trained_network
 from nasbench_tab.verify.expected import expected
 from nasbench_tab.verify.make import verified_benchmark
-from nasbench_tab.verify.plan import Claim, Plan, read_plan
-from nasbench_tab.verify.run import Retrained, retrained
+from nasbench_tab.verify.plan import Plan, read_plan
+from nasbench_tab.verify.run import retrained
 
-__all__ = ["Bias", "CellBias", "Estimate", "Lane", "bias"]
+__all__ = ["Bias", "CellBias", "Estimate", "Lane", "Step", "bias", "estimate"]
 
 _Floats = NDArray[np.float64]
-_Pairs = Sequence[tuple[Claim, tuple[Retrained, ...]]]
 
 
 class Estimate(NamedTuple):
@@ -99,6 +97,27 @@ class Lane(NamedTuple):
     cells: tuple[CellBias, ...]
 
 
+class Step(NamedTuple):
+    """What the first run of a strategy held from one evaluation on: for a picture, it is in no test.
+
+    Attributes:
+        strategy: Label.
+        run: Number of the run.
+        since: After how many evaluations it became the incumbent.
+        text: Published string of the cell.
+        claimed: What the run observed.
+        fresh: Value of each fresh training; NaN = failed or not trained yet. Those of the final
+            incumbent are the winners', of an earlier one there is one.
+    """
+
+    strategy: str
+    run: int
+    since: int
+    text: str
+    claimed: float
+    fresh: tuple[float, ...]
+
+
 class Bias(NamedTuple):
     """What a verification found.
 
@@ -116,6 +135,7 @@ class Bias(NamedTuple):
         lanes: Winners of all strategies first.
         trainings: Distinct trainings by outcome: ``ok``, ``diverged``, ``failed``, ``missing``.
         notes: What a reader has to know.
+        trajectory: Claimed and real along a run of each strategy, the final incumbent last.
     """
 
     comparison: str
@@ -131,19 +151,7 @@ class Bias(NamedTuple):
     lanes: tuple[Lane, ...]
     trainings: dict[str, int]
     notes: tuple[str, ...]
-
-
-class _Cells(NamedTuple):
-    """The networks of a lane: claims, runs, ``(n, R)`` fresh values, and how many trainings failed."""
-
-    texts: list[str]
-    claimed: _Floats
-    runs: _Floats
-    fresh: _Floats
-    lower: _Floats
-    upper: _Floats
-    unseen: _Floats
-    failed: int
+    trajectory: tuple[Step, ...] = ()
 
 
 def bias(directory: Path) -> Bias:
@@ -159,14 +167,8 @@ def bias(directory: Path) -> Bias:
     plan = read_plan(directory)
     outcomes = retrained(directory, plan)
     pairs = list(zip(plan.claims, outcomes, strict=True))
-    differences, identical = _differences(pairs)
-    groups = {("winners", ""): [pair for pair in pairs if pair[0].arm == "winners"]}
-    for pair in pairs:
-        if pair[0].arm != "known" and pair[0].strategy:
-            groups.setdefault((pair[0].arm, pair[0].strategy), []).append(pair)
-    for arm in ("top", "random"):
-        groups[arm, ""] = [pair for pair in pairs if pair[0].arm == arm]
-    cells = {key: _cells(plan, group) for key, group in groups.items() if group}
+    differences, identical = known_differences(pairs)
+    cells = lane_cells(plan, pairs)
     found = {
         key: arm_bias(
             of.claimed, of.fresh, plan.direction, runs=of.runs, known=differences
@@ -197,23 +199,50 @@ def bias(directory: Path) -> Bias:
         unit=plan.unit,
         margin=plan.margin,
         smallest=plan.smallest,
-        drift=_estimate((1 if plan.direction == "max" else -1) * _row_means(differences)),
+        drift=estimate((1 if plan.direction == "max" else -1) * _row_means(differences)),
         identical=identical,
         known=int(np.isfinite(differences).sum()),
         lanes=lanes,
         trainings=_counts(plan, pairs),
         notes=(*plan.notes, *notes),
+        trajectory=_steps(pairs),
     )
+
+
+def _steps(pairs: Pairs) -> tuple[Step, ...]:
+    """Return the steps of each strategy's first run: its trajectory, and the network it ended in."""
+    run = dict[
+        str, int
+    ]()  # the trajectory's; that of the first winner where there was only one incumbent
+    for claim, _ in pairs:
+        if claim.arm in ("winners", "trajectory"):
+            run[claim.strategy] = min(run.get(claim.strategy, claim.runs[0]), claim.runs[0])
+    found = [
+        Step(
+            claim.strategy,
+            run[claim.strategy],
+            since,
+            claim.text,
+            observed,
+            tuple(one.value for one in outcomes),
+        )
+        for claim, outcomes in pairs
+        if claim.strategy
+        for number, since, observed in zip(claim.runs, claim.since, claim.observed, strict=True)
+        if number == run[claim.strategy]
+    ]
+    order = list(run)
+    return tuple(sorted(found, key=lambda step: (order.index(step.strategy), step.since)))
 
 
 def _lane(
     plan: Plan,
     key: tuple[str, str],
-    of: _Cells,
+    of: Cells,
     found: ArmBias,
     verdict: BiasVerdict,
     explained: dict[tuple[str, str], Excess],
-    drawn: _Cells | None,
+    drawn: Cells | None,
 ) -> Lane:
     gaps = cell_gaps(of.claimed, of.fresh, plan.direction)
     real = of.claimed - gaps * (1 if plan.direction == "max" else -1)
@@ -232,7 +261,7 @@ def _lane(
         covered=covered(of.lower, of.upper, of.fresh),
         tau=tau,
         regret=pick_regret(of.claimed, of.fresh, plan.direction),
-        unseen=_estimate(of.unseen, of.runs),
+        unseen=estimate(of.unseen, of.runs),
         expected=explained.get(key),
         matched=matched,
         cells=tuple(
@@ -246,77 +275,12 @@ def _lane(
     )
 
 
-def _cells(plan: Plan, pairs: _Pairs) -> _Cells:
-    """Return each network once; claims of several strategies are averaged by their runs."""
-    together: dict[tuple[Architecture, int], list[tuple[Claim, tuple[Retrained, ...]]]] = {}
-    for claim, outcomes in pairs:
-        together.setdefault((_network(plan, claim), claim.epoch), []).append((claim, outcomes))
-    columns: dict[str, list[float]] = {}
-    texts, fresh, failed = [], [], 0
-    for group in together.values():
-        claims = [claim for claim, _ in group]
-        runs = np.array([max(1, len(claim.runs)) for claim in claims], np.float64)
-        values = {one.seed: one for _, outcomes in group for one in outcomes}
-        failed += sum(one.status in ("diverged", "failed") for one in values.values())
-        fresh.append([one.value for one in values.values()])
-        texts.append(claims[0].text)
-        for name in ("value", "lower", "upper"):
-            parts = np.array([getattr(claim, name) for claim in claims])
-            columns.setdefault(name, []).append(float(runs @ parts / runs.sum()))
-        unseen = np.array([_unseen(claim, plan.direction) for claim in claims])
-        usable = np.isfinite(unseen)
-        mean = runs[usable] @ unseen[usable] / runs[usable].sum() if usable.any() else math.nan
-        columns.setdefault("unseen", []).append(float(mean))
-        columns.setdefault("runs", []).append(float(runs.sum()))
-    table = np.full((len(fresh), max(map(len, fresh))), np.nan)
-    for row, values_of in zip(table, fresh, strict=True):
-        row[: len(values_of)] = values_of
-    of = {name: np.array(column) for name, column in columns.items()}
-    return _Cells(
-        texts=texts,
-        claimed=of["value"],
-        runs=of["runs"],
-        fresh=table,
-        lower=of["lower"],
-        upper=of["upper"],
-        unseen=of["unseen"],
-        failed=failed,
-    )
-
-
-def _unseen(claim: Claim, direction: Direction) -> float:
-    """Return how optimistic a table's claim is by those of its trainings that the claim did not use."""
-    if not claim.known or claim.source != "table":
-        return math.nan
-    off = claim.value - math.fsum(value for _, value in claim.known) / len(claim.known)
-    return off if direction == "max" else -off
-
-
-def _network(plan: Plan, claim: Claim) -> Architecture:
-    """Return the cell that was trained for a claim."""
-    return load_space(plan.space).canonical(claim.cell) if plan.canonical else claim.cell
-
-
-def _differences(
-    pairs: _Pairs,
-) -> tuple[_Floats, int]:
-    """Return ``(m, S)`` retrained less on record of the known cells, and how many are exactly 0."""
-    rows = [  # what was retrained is in single precision, as tables are; so let the record be
-        [one.value - float(np.float32(dict(claim.known)[one.seed])) for one in outcomes]
-        for claim, outcomes in pairs
-        if claim.arm == "known"
-    ]
-    table = np.full((len(rows), max(map(len, rows), default=0)), np.nan)
-    for i, row in enumerate(rows):
-        table[i, : len(row)] = row
-    return table, int((table == 0).sum())
-
-
 def _row_means(table: _Floats) -> _Floats:
     return -cell_gaps(np.zeros(len(table)), table, "max")
 
 
-def _estimate(gaps: _Floats, weights: _Floats | float = 1.0) -> Estimate:
+def estimate(gaps: _Floats, weights: _Floats | float = 1.0) -> Estimate:
+    """Return the mean of ``(n,)`` gaps with its interval; NaN gaps are left out."""
     n = int(np.isfinite(gaps).sum())
     if not n:
         return Estimate(math.nan, math.nan, math.nan, 0)
@@ -325,10 +289,10 @@ def _estimate(gaps: _Floats, weights: _Floats | float = 1.0) -> Estimate:
     return Estimate(float(mean.mean), float(low), float(high), n)
 
 
-def _counts(plan: Plan, pairs: _Pairs) -> dict[str, int]:
+def _counts(plan: Plan, pairs: Pairs) -> dict[str, int]:
     """Return distinct trainings by outcome; a network in two arms is trained once."""
     status = {
-        (_network(plan, claim), one.seed): one.status
+        (trained_network(plan, claim), one.seed): one.status
         for claim, outcomes in pairs
         for one in outcomes
     }

@@ -27,6 +27,7 @@ from nasbench_tab.search.frame import run_incumbents
 from nasbench_tab.search.protocol import searched_epochs
 from nasbench_tab.search.randomness import run_generator
 from nasbench_tab.search.results import Results, Trials
+from nasbench_tab.verify.along import evaluations_until, steps
 from nasbench_tab.verify.plan import Claim
 
 __all__ = ["Chosen", "choose", "fresh_seeds", "table_behind", "used_seeds"]
@@ -50,6 +51,7 @@ def choose(
     top: int,
     seeds: int,
     seed: int,
+    trajectory: int,
 ) -> Chosen:
     """Return the claims of all arms.
 
@@ -61,19 +63,27 @@ def choose(
         top: Distinct networks in each arm, and for each strategy.
         seeds: Trainings of each.
         seed: Master seed.
+        trajectory: Most incumbents of each strategy's first run before its final one. They are trained
+            once: what they are for is a line through many points, and a second seed of a point tells it
+            less than another point does.
     """
     protocol, notes = results.protocol, list[str]()
     cells, _ = reachable(bench, protocol)
     used = used_seeds(results, name, bench)
-    claims: list[Claim] = []
+    claims, along = list[Claim](), list[Claim]()
     for label in results.strategies:
-        claims += _winners(results, name, label, bench, top, notes)
+        trials = results.trials(name, label)
+        which = run_incumbents(results, name, trials).which
+        claims += _winners(label, trials, which, bench, top, notes)
+        along += _trajectory(label, trials, which, bench, trajectory)
     claims += _top(bench, protocol, cells, top, notes)
     claims += _random(bench, protocol, cells, top, seed)
-    claims = [
-        claim._replace(seeds=fresh_seeds(bench, claim.cell, seeds, used, seed)) for claim in claims
-    ]
+    claims, along = (
+        [claim._replace(seeds=fresh_seeds(bench, claim.cell, n, used, seed)) for claim in some]
+        for some, n in ((claims, seeds), (along, 1))
+    )
     claims += _known(bench, protocol, same_recipe, top, seeds, seed, notes)
+    claims += along
     return Chosen(claims, notes)
 
 
@@ -115,11 +125,14 @@ def table_behind(bench: Benchmark) -> TableBenchmark | None:
 
 
 def _winners(
-    results: Results, name: str, label: str, bench: Benchmark, top: int, notes: list[str]
+    label: str,
+    trials: Trials,
+    which: NDArray[np.int64],
+    bench: Benchmark,
+    top: int,
+    notes: list[str],
 ) -> Iterator[Claim]:
     """Yield the final incumbents of the first runs, and for each all runs that ended in it."""
-    trials = results.trials(name, label)
-    which = run_incumbents(results, name, trials).which
     last = which[:, -1] if which.shape[1] else np.full(len(trials.runs), -1)
     rows: dict[Architecture, list[int]] = {}
     elsewhere = 0
@@ -142,25 +155,37 @@ def _winners(
             f"{label}: {elsewhere} runs ended in a chosen network at another epoch and are not counted."
         )
     for key, own in rows.items():
-        at = int(last[own[0]])
-        cell, epoch, drawn = (
-            _cell(trials.architectures[at]),
-            int(trials.epochs[at]),
-            int(trials.seeds[at]),
-        )
-        answer = bench.lookup(cell, epoch=epoch, seed=None if drawn == MEAN_SEED else drawn)
-        observed = tuple(float(trials.values[last[row]]) for row in own)
-        yield _claim("winners", bench, cell, epoch, answer)._replace(
-            strategy=label,
-            value=math.fsum(observed) / len(observed),
-            runs=tuple(int(trials.runs[row]) for row in own),
-            observed=observed,
-            known=_pairs(
-                {}
-                if answer.source != "table"
-                else _without(_trainings(bench, cell, epoch), _seen(bench, trials, own, key))
-            ),
-        )
+        claim = _held("winners", label, bench, trials, {row: int(last[row]) for row in own})
+        if claim.source == "table":
+            known = _trainings(bench, claim.cell, claim.epoch)
+            claim = claim._replace(known=_pairs(_without(known, _seen(bench, trials, own, key))))
+        yield claim
+
+
+def _trajectory(
+    label: str, trials: Trials, which: NDArray[np.int64], bench: Benchmark, most: int
+) -> Iterator[Claim]:
+    """Yield what the first run with an incumbent held before its final one."""
+    some = np.flatnonzero(which[:, -1] >= 0) if which.shape[1] else ()
+    for row in map(int, some[:1]):
+        for at in steps(trials, which, row, bench.space, most):
+            yield _held("trajectory", label, bench, trials, {row: at})
+
+
+def _held(arm: str, label: str, bench: Benchmark, trials: Trials, places: dict[int, int]) -> Claim:
+    """Return the claim of a network that was incumbent: ``{row of the run: position of the evaluation}``."""
+    at = next(iter(places.values()))
+    cell, epoch = _cell(trials.architectures[at]), int(trials.epochs[at])
+    drawn = int(trials.seeds[at])
+    answer = bench.lookup(cell, epoch=epoch, seed=None if drawn == MEAN_SEED else drawn)
+    observed = tuple(float(trials.values[at]) for at in places.values())
+    return _claim(arm, bench, cell, epoch, answer)._replace(
+        strategy=label,
+        value=math.fsum(observed) / len(observed),
+        runs=tuple(int(trials.runs[row]) for row in places),
+        observed=observed,
+        since=tuple(evaluations_until(trials, row, at) for row, at in places.items()),
+    )
 
 
 def _seen(bench: Benchmark, trials: Trials, rows: Iterable[int], network: Architecture) -> set[int]:

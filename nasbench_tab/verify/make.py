@@ -14,15 +14,17 @@ from nasbench_tab.errors import InvalidArgumentError, ResultsError
 from nasbench_tab.registry import load
 from nasbench_tab.search.protocol import is_integer, searched_epochs
 from nasbench_tab.search.results import Results, load_results
+from nasbench_tab.stats.bias import MIN_CELLS, MIN_EFFECTIVE
 from nasbench_tab.verify.choose import choose, used_seeds
 from nasbench_tab.verify.plan import Plan
-from nasbench_tab.verify.price import power, price
+from nasbench_tab.verify.price import Power, power, price
 from nasbench_tab.verify.task import find_task
 
-__all__ = ["SEEDS", "TOP", "make_plan", "verified_benchmark"]
+__all__ = ["SEEDS", "TOP", "TRAJECTORY", "make_plan", "verified_benchmark"]
 
-#: Cells in each arm and fresh trainings of each, where nothing is said.
-TOP, SEEDS = 4, 3
+#: Where nothing is said: cells in each arm (two more than a verdict needs, since trainings may fail and some
+#: cells win most runs), fresh trainings of each, and steps of each search that are drawn.
+TOP, SEEDS, TRAJECTORY = MIN_CELLS + 2, 3, 3
 _MOST = 1000
 
 
@@ -34,6 +36,7 @@ def make_plan(
     seeds: int = SEEDS,
     margin: float | None = None,
     seed: int = 0,
+    trajectory: int = TRAJECTORY,
 ) -> Plan:
     """Return the plan of a verification of the comparison in ``directory``; nothing is written.
 
@@ -46,16 +49,17 @@ def make_plan(
             the deviation between training seeds: anyone who trains a cell once is mostly further off than
             that, and two cells that close change places from seed to seed.
         seed: Master seed of the random arms and of the training seeds.
+        trajectory: Most incumbents of each strategy's first run before its final one, one training each.
 
     Raises:
         ResultsError: No finished comparison, or one made with other data than those at hand.
         UnknownNameError: No such benchmark in it.
         InvalidArgumentError: The benchmark has no recipe here, or an argument cannot mean anything.
     """
-    for name, value in (("top", top), ("seeds", seeds)):
-        if not is_integer(value) or not 1 <= value <= _MOST:
+    for name, value, least in (("top", top, 1), ("seeds", seeds, 1), ("trajectory", trajectory, 0)):
+        if not is_integer(value) or not least <= value <= _MOST:
             raise InvalidArgumentError(
-                f"{name} must be a whole number from 1 to {_MOST}; got {value!r}."
+                f"{name} must be a whole number from {least} to {_MOST}; got {value!r}."
             )
     if not is_integer(seed) or seed < 0:
         raise InvalidArgumentError(
@@ -66,7 +70,7 @@ def make_plan(
     results = load_results(directory)
     bench = verified_benchmark(results, benchmark)
     found = find_task(bench)
-    chosen = choose(results, bench.name, bench, found.same, top, seeds, seed)
+    chosen = choose(results, bench.name, bench, found.same, top, seeds, seed, trajectory)
     able = power(bench, chosen.claims, seeds, results.protocol.seeds == "mean")
     if margin is None:
         margin = float(f"{able.seed_sd / 2:.2g}")
@@ -104,12 +108,13 @@ def make_plan(
         seed=int(seed),
         top=int(top),
         seeds_each=int(seeds),
+        trajectory=int(trajectory),
         used_seeds=used_seeds(results, bench.name, bench),
         claims=tuple(
             claim._replace(seconds=seconds)
             for claim, seconds in zip(chosen.claims, cost.each, strict=True)
         ),
-        notes=tuple(chosen.notes),
+        notes=(*chosen.notes, *_hopeless(able)),
         versions=_versions(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -138,6 +143,18 @@ def verified_benchmark(results: Results, name: str | None) -> Benchmark:
             f"({bench.fingerprint}). Compare again, or install those data."
         )
     return bench
+
+
+def _hopeless(able: Power) -> list[str]:
+    """Return the note that the winners cannot reach a verdict whatever they give, if that is so."""
+    if able.cells >= MIN_CELLS and able.effective >= MIN_EFFECTIVE:
+        return []
+    worth = f", which by their runs are worth {able.effective:.1f}" if able.cells else ""
+    note = (
+        f"No verdict on the winners is possible: they are {able.cells} networks{worth}; it needs {MIN_CELLS} "
+        f"that are worth {MIN_EFFECTIVE:.0f}. Raise --top, or compare with more runs."
+    )
+    return [note]
 
 
 def _source(bench: Benchmark) -> str:

@@ -23,6 +23,7 @@ from nasbench_tab.search.annotated import fitted, words
 
 __all__ = [
     "ARMS",
+    "TESTED",
     "Claim",
     "Plan",
     "difference",
@@ -34,12 +35,16 @@ __all__ = [
     "write_plan",
 ]
 
-#: Why a cell is retrained.
-ARMS = ("winners", "top", "random", "known")
+#: Arms that are tested, and all reasons why a cell is retrained.
+TESTED = ("winners", "top", "random")
+ARMS = (*TESTED, "known", "trajectory")
 FORMAT, VERSION = "nasbench_tab verification plan", 1
 _SOURCES = ("table", "surrogate", "mixed")
 #: What a later call may leave out, and what it must repeat where it does not.
-_ARGUMENTS = ("comparison", "benchmark", "hash", "task", "seed", "top", "seeds_each", "margin")
+_ARGUMENTS = (
+    *("comparison", "benchmark", "hash", "task"),
+    *("seed", "top", "seeds_each", "margin", "trajectory"),
+)
 
 
 class Claim(NamedTuple):
@@ -47,25 +52,27 @@ class Claim(NamedTuple):
 
     Attributes:
         arm: ``"winners"`` (a strategy's final incumbents), ``"top"`` (the benchmark's own best),
-            ``"random"`` (uniform cells) or ``"known"`` (cells whose trainings are logged, retrained
-            with the logged seeds: the pipeline's drift).
-        strategy: Label of the strategy for ``"winners"``, else empty.
+            ``"random"`` (uniform cells), ``"known"`` (cells whose trainings are logged, retrained
+            with the logged seeds: the pipeline's drift) or ``"trajectory"`` (what one run held before its
+            final incumbent: for a picture, in no test).
+        strategy: Label of the strategy for ``"winners"`` and ``"trajectory"``, else empty.
         cell: As the search or the benchmark names it.
         text: Its published string.
         epoch: The 1-based epoch that the claim is about.
-        value: What is claimed. For ``"winners"`` the mean of ``observed``; else the benchmark's.
+        value: What is claimed. Where there are ``observed`` values their mean; else the benchmark's.
         sd_model: How unsure the surrogate is of the mean; NaN where a table answered.
         sd_seed: The surrogate's deviation between training seeds; NaN likewise.
         lower: Of the surrogate's 90 % interval of one training; NaN likewise.
         upper: See ``lower``.
         source: Who answered: ``"table"`` or ``"surrogate"``.
-        runs: Search runs whose final incumbent it is; only ``"winners"``.
+        runs: Search runs whose final incumbent it is; for ``"trajectory"`` the run that held it.
         observed: What each of ``runs`` observed.
         known: Pairs (training seed, value) in the data behind the claim: for ``"known"`` what is
-            retrained against; for other arms, where a table answered, the trainings that the claim did
+            retrained against; for tested arms, where a table answered, the trainings that the claim did
             not use.
         seeds: Training seeds to train now; fresh ones but for ``"known"``.
         seconds: Price of one training, by the benchmark's own times; NaN where it has none.
+        since: After how many evaluations it became the incumbent of each of ``runs``, from 1.
     """
 
     arm: str
@@ -84,6 +91,7 @@ class Claim(NamedTuple):
     known: tuple[tuple[int, float], ...]
     seeds: tuple[int, ...]
     seconds: float = math.nan
+    since: tuple[int, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -117,7 +125,8 @@ class Plan(NamedTuple):
         price: In words, whose seconds those are.
         seed: Master seed.
         top: Cells in each arm, and for each strategy.
-        seeds_each: Fresh trainings of each cell.
+        seeds_each: Fresh trainings of each cell; one of those that are in ``"trajectory"`` alone.
+        trajectory: Most incumbents of each strategy's first run, before its final one.
         used_seeds: Training seeds behind the claims, which fresh ones avoid.
         claims: What is retrained.
         notes: What a reader has to know of the choice.
@@ -151,6 +160,7 @@ class Plan(NamedTuple):
     seed: int
     top: int
     seeds_each: int
+    trajectory: int
     used_seeds: tuple[int, ...]
     claims: tuple[Claim, ...]
     notes: tuple[str, ...]
@@ -175,7 +185,7 @@ def runs_folder(directory: Path) -> Path:
 
 
 def lanes(plan: Plan) -> dict[tuple[str, str], list[Claim]]:
-    """Return the claims of each arm, the winners of each strategy apart: ``{(arm, strategy): claims}``."""
+    """Return the claims of each arm, those of each strategy apart: ``{(arm, strategy): claims}``."""
     found: dict[tuple[str, str], list[Claim]] = {}
     for arm in ARMS:
         for claim in plan.claims:
@@ -188,16 +198,19 @@ def training_order(plan: Plan) -> list[tuple[Architecture, int]]:
     """Return the pairs (cell, training seed), in the order of training.
 
     One seed of every cell before the next seed of any, and in turn from every arm and strategy: wherever
-    a budget ends, the arms are about equally far.
+    a budget ends, the arms are about equally far. What is only drawn and not tested comes last.
     """
-    groups = list(lanes(plan).values())
-    return [
-        (group[place].cell, group[place].seeds[number])
-        for number in range(max((len(c.seeds) for c in plan.claims), default=0))
-        for place in range(max(map(len, groups), default=0))
-        for group in groups
-        if place < len(group) and number < len(group[place].seeds)
-    ]
+    found = []
+    for last in (False, True):
+        groups = [group for key, group in lanes(plan).items() if (key[0] == "trajectory") == last]
+        found += [
+            (group[place].cell, group[place].seeds[number])
+            for number in range(max((len(c.seeds) for c in plan.claims), default=0))
+            for place in range(max(map(len, groups), default=0))
+            for group in groups
+            if place < len(group) and number < len(group[place].seeds)
+        ]
+    return found
 
 
 def write_plan(directory: Path, plan: Plan) -> None:
@@ -307,19 +320,20 @@ def _problems(plan: Plan) -> list[str]:
         "" if plan.source in _SOURCES else f"source is {plan.source!r}",
         "" if plan.margin > 0 else f"margin must be above 0; it is {plan.margin!r}",
         "" if min(plan.epoch, plan.top, plan.seeds_each) > 0 else "epoch, top or seeds each is 0",
-        "" if plan.seed >= 0 else f"seed is {plan.seed}",
+        "" if min(plan.seed, plan.trajectory) >= 0 else "seed or trajectory is below 0",
     ]
     used, seen = set(plan.used_seeds), set()
     for number, claim in enumerate(plan.claims):
-        known = dict(claim.known)
+        known, searched = dict(claim.known), claim.arm in ("winners", "trajectory")
         key = (claim.arm, claim.strategy, claim.cell)
         fits = {
-            "arm": claim.arm in ARMS and (claim.arm == "winners") == bool(claim.strategy),
+            "arm": claim.arm in ARMS and searched == bool(claim.strategy),
             "source": claim.source in ("table", "surrogate"),
             "cell": len(claim.cell) > 0 and all(0 <= op < 256 for op in claim.cell),
             "epoch": claim.epoch > 0,
-            "runs": (claim.arm == "winners") == bool(claim.runs)
-            and len(claim.runs) == len(set(claim.runs)) == len(claim.observed),
+            "runs": searched == bool(claim.runs)
+            and len(claim.runs) == len(set(claim.runs)) == len(claim.observed) == len(claim.since)
+            and all(evaluations > 0 for evaluations in claim.since),
             "known": len(known) == len(claim.known),
             "seeds": len(set(claim.seeds)) == len(claim.seeds) > 0
             and all(0 <= seed < 2**63 for seed in claim.seeds)

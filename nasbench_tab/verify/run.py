@@ -23,7 +23,7 @@ from nasbench_tab.train.log import LoggedRun, read_log
 from nasbench_tab.train.recipes import recipe_hash
 from nasbench_tab.train.splits import load_split, split_hash
 from nasbench_tab.train.tasks import Task, task_named
-from nasbench_tab.verify.make import SEEDS, TOP, make_plan
+from nasbench_tab.verify.make import SEEDS, TOP, TRAJECTORY, make_plan
 from nasbench_tab.verify.plan import (
     Claim,
     Plan,
@@ -35,7 +35,7 @@ from nasbench_tab.verify.plan import (
     write_plan,
 )
 
-__all__ = ["Done", "Retrained", "retrained", "settled_plan", "verify"]
+__all__ = ["Done", "Retrained", "logged_runs", "retrained", "settled_plan", "verify"]
 
 #: Why the runs were trained; kept in the log with each.
 ORIGIN = "verification"
@@ -81,6 +81,7 @@ def settled_plan(
     seeds: int | None = None,
     margin: float | None = None,
     seed: int | None = None,
+    trajectory: int | None = None,
 ) -> Plan:
     """Return the plan that stands in ``directory``, else a new one, which is not written yet.
 
@@ -93,17 +94,19 @@ def settled_plan(
     """
     if not plan_file(directory).exists():
         _no_runs_yet(directory)
-        chosen = {"top": TOP if top is None else top, "seeds": SEEDS if seeds is None else seeds}
         return make_plan(
             directory,
             benchmark=benchmark,
+            top=TOP if top is None else top,
+            seeds=SEEDS if seeds is None else seeds,
             margin=margin,
             seed=0 if seed is None else seed,
-            **chosen,
+            trajectory=TRAJECTORY if trajectory is None else trajectory,
         )
     results, plan = load_results(directory), read_plan(directory)
     wanted: dict[str, Any] = {"benchmark": benchmark, "seed": seed, "top": top, "margin": margin}
-    differs = difference(plan, **wanted, seeds_each=seeds, comparison=results.content_hash())
+    wanted |= {"seeds_each": seeds, "trajectory": trajectory}
+    differs = difference(plan, **wanted, comparison=results.content_hash())
     differs = differs or difference(plan, hash=fingerprint(plan.benchmark))
     if differs:
         raise ResultsError(
@@ -193,7 +196,7 @@ def retrained(directory: Path, plan: Plan) -> list[tuple[Retrained, ...]]:
     Raises:
         LogError: The run log is damaged.
     """
-    space, found = load_space(plan.space), _runs(directory, plan)
+    space, found = load_space(plan.space), logged_runs(directory, plan)
     return [
         tuple(
             _outcome(plan, claim, seed, found.get((space.format(_trained(plan, claim)), seed)))
@@ -215,8 +218,12 @@ def _outcome(plan: Plan, claim: Claim, seed: int, run: LoggedRun | None) -> Retr
     return Retrained(seed, "ok", value, math.fsum(seconds) if seconds else math.nan, run.device)
 
 
-def _runs(directory: Path, plan: Plan) -> dict[tuple[str, int], LoggedRun]:
-    """Return one run of the plan's task for each cell and seed that has one."""
+def logged_runs(directory: Path, plan: Plan) -> dict[tuple[str, int], LoggedRun]:
+    """Return one run of the plan's task for each published string and seed that has one.
+
+    Raises:
+        LogError: The run log is damaged.
+    """
     if not _logs(directory):
         return {}
     way = (plan.space, plan.dataset, plan.split, plan.recipe)

@@ -30,6 +30,12 @@ def tool() -> Any:
 
 
 def found(**fields: Any) -> Any:
+    return _found(tuple(sorted(fields.items())))
+
+
+@cache
+def _found(items: tuple[tuple[str, Any], ...]) -> Any:
+    fields = dict(items)
     if isinstance(fields.get("noise"), str):
         fields["noise"] = getattr(tool(), fields["noise"])
     scenario = tool().Scenario("", **fields)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,83 +12,18 @@ import pytest
 from nasbench_tab.errors import ResultsError
 from nasbench_tab.search.optimism import optimism
 from nasbench_tab.search.results import load_results
-from nasbench_tab.train.log import LoggedRun, RunLog
-from nasbench_tab.train.tasks import TASKS
 from nasbench_tab.verify.bias import Bias, Lane, bias
-from nasbench_tab.verify.make import make_plan
-from nasbench_tab.verify.plan import Claim, Plan, read_plan, runs_folder, write_plan
+from nasbench_tab.verify.plan import Plan, plan_file, read_plan, write_plan
 from nasbench_tab.verify.record import bias_file, bias_lines, write_bias
 
-from .tiny import (
-    SPACE,
-    TASK,
-    make_comparison,
-    make_guess,
-    make_table,
-    write_log,
-)
-
-Value = Callable[[Claim, int], float]
+from .tiny import SPACE, log_runs, off_by
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def home(searched: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Instead of the folder's: one with a surrogate too, and plans."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TASKS, "tiny", TASK)
-        patch.setenv("NASBENCH_TAB_HOME", str(folder))
-        log = write_log(folder / "log.jsonl")
-        make_table(folder, "mine", log)
-        make_guess(folder, "guess", log)
-        make_comparison(folder / "table", "mine", protocol={"seeds": "random"})
-        make_comparison(folder / "means", "mine", protocol={"seeds": "mean"})
-        make_comparison(folder / "surrogate", "guess")
-        for name in ("table", "means", "surrogate"):
-            write_plan(folder / name, make_plan(folder / name, top=7, margin=1.0))
-    return folder
-
-
-def log_runs(directory: Path, value: Value, statuses: dict[int, str] | None = None) -> Plan:
-    """Write a made-up training for every claim of the plan; ``statuses`` by place of the claim."""
-    plan, file = read_plan(directory), runs_folder(directory) / "runs.jsonl"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
-    log = RunLog(file)
-    for place, claim in enumerate(plan.claims):
-        for seed in claim.seeds:
-            status: Any = (statuses or {}).get(place, "ok")
-            if status == "missing":
-                continue
-            curve = {"valid_accuracy": [1.0, value(claim, seed)]}
-            log.append(
-                LoggedRun(
-                    space=plan.space,
-                    dataset=plan.dataset,
-                    architecture=SPACE.format(SPACE.canonical(claim.cell)),
-                    seed=seed,
-                    status=status,
-                    curve=curve if status == "ok" else {},
-                    epochs=2,
-                    split=plan.split,
-                    recipe=plan.recipe,
-                    device_kind="cpu",
-                    error="" if status == "ok" else "out of memory",
-                )
-            )
-    return plan
-
-
-def off_by(bias: float, drift: float = 0.0) -> Value:
-    """A training as claimed, less the bias, plus the drift and a little noise; known ones drift only."""
-
-    def value(claim: Claim, seed: int) -> float:
-        if claim.arm == "known":
-            return dict(claim.known)[seed] + drift
-        noise = np.random.default_rng([*claim.cell, seed]).normal(0, 0.05)
-        return claim.value - bias + drift + float(noise)
-
-    return value
+    monkeypatch.setenv("NASBENCH_TAB_HOME", str(searched))
+    return searched
 
 
 def lane(found: Bias, arm: str, strategy: str = "") -> Lane:
@@ -164,6 +97,33 @@ def test_where_every_claim_is_a_mean_over_all_trainings_nothing_is_left_to_compa
     assert all(one.expected is None for one in found.lanes)
     assert all(one.unseen.n == 0 for one in found.lanes)
     assert any("a mean over all trainings" in note for note in found.notes)
+
+
+def test_a_run_is_followed_to_its_end_and_enters_no_test(home: Path) -> None:
+    plan = log_runs(home / "surrogate", off_by(1.0))
+    found, results = bias(home / "surrogate"), load_results(home / "surrogate")
+    assert any(claim.arm == "trajectory" for claim in plan.claims)
+    for label in results.strategies:
+        steps = [step for step in found.trajectory if step.strategy == label]
+        trials = results.trials("guess", label)
+        first = slice(0, int(trials.lengths[0]))
+        best = np.maximum.accumulate(trials.values[first])
+        for step in steps:
+            assert step.run == trials.runs[0]
+            assert step.claimed == best[step.since - 1]  # what it observed was the best so far
+            assert step.since == 1 or step.claimed > best[step.since - 2]
+            cell = tuple(trials.architectures[step.since - 1].tolist())
+            assert step.text == SPACE.format(cell)
+        assert [step.since for step in steps] == sorted({step.since for step in steps})
+        assert steps[-1].claimed == best[-1]
+        assert [len(step.fresh) for step in steps] == [1] * (len(steps) - 1) + [3]
+    without = plan._replace(claims=tuple(c for c in plan.claims if c.arm != "trajectory"))
+    before = plan_file(home / "surrogate").read_bytes()
+    write_plan(home / "surrogate", without)
+    other = bias(home / "surrogate")
+    plan_file(home / "surrogate").write_bytes(before)
+    assert repr(other.lanes) == repr(found.lanes)
+    assert [len(step.fresh) for step in other.trajectory] == [3] * len(results.strategies)
 
 
 def test_failures_are_counted_and_missing_trainings_are_not_failures(home: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from commandline import Command, Done, below, succeeded
 
-import nasbench_tab as nbt
 from nasbench_tab.cli_verify import _seconds
 from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.train.loop import Trainer
-from nasbench_tab.verify.plan import plan_file, read_plan, runs_folder
+from nasbench_tab.verify.make import make_plan
+from nasbench_tab.verify.plan import plan_file, read_plan, runs_folder, write_plan
+from nasbench_tab.verify.record import bias_file
 
 
 @pytest.fixture
@@ -47,11 +48,17 @@ def test_it_trains_and_goes_on(
     run: Command, compared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("verify", str(compared), "--jobs", "1", "--device", "cpu")
-    text = succeeded(run(*arguments, "--top", "1", "--seeds", "1", "--margin", "0.4"))
+    how = ("--top", "1", "--seeds", "1", "--margin", "0.4", "--trajectory", "0")
+    text = succeeded(run(*arguments, *how))
     plan = read_plan(compared)
     assert (plan.top, plan.seeds_each, plan.margin) == (1, 1, 0.4)
     assert f"{plan.trainings} trainings well, 0 diverged, 0 failed, 0 not made yet" in text
     assert "goes on" not in text
+    assert "a verdict needs at least 6" in text  # it ends with the bias
+    assert f"Record: {bias_file(compared)}" in text
+    judged = text[text.index("  cells  ") :]
+    again = succeeded(run("bias", str(compared)))
+    assert again[again.index("  cells  ") :] == judged
     (runs_folder(compared) / "runs.jsonl").unlink()
 
     def fail(*_: object, **__: object) -> None:
@@ -61,6 +68,7 @@ def test_it_trains_and_goes_on(
         patch.setattr(Trainer, "advance", fail)
         text = succeeded(run(*arguments))
     assert f"0 trainings well, 0 diverged, {plan.trainings} failed, 0 not made yet" in text
+    assert "Record" not in text  # nothing to judge
     assert "The same command goes on and tries again what failed." in text
     text = succeeded(run(*arguments, "--budget", "0.000001s"))
     assert f"{plan.trainings} failed" in text
@@ -68,9 +76,10 @@ def test_it_trains_and_goes_on(
     refused(run(*arguments, "--top", "3"), "is another plan", "its top is 1, not 3")
 
 
-def test_the_published_recipe_needs_no_images_for_its_plan(run: Command, tmp_path: Path) -> None:
-    out = tmp_path / "x"
-    nbt.compare(["nb201-cifar10"], ["random"], runs=3, budget=5, out=out)
+def test_the_published_recipe_needs_no_images_for_its_plan(
+    run: Command, published: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(published, tmp_path / "x"))
     text = succeeded(run("verify", str(out), "--dry-run"))
     assert "with the task nb201-cifar10-200" in text
     assert "simulated seconds of the publishers' GPU" in text
@@ -83,9 +92,11 @@ def test_the_published_recipe_needs_no_images_for_its_plan(run: Command, tmp_pat
     )
 
 
-def test_without_a_recipe(run: Command, tmp_path: Path) -> None:
-    nbt.compare(["nbgraph-cora"], ["random"], runs=2, budget=4, out=tmp_path / "x")
-    refused(run("verify", str(tmp_path / "x"), "--dry-run"), "What is missing is a task")
+def test_the_bias_of_nothing(run: Command, compared: Path) -> None:
+    refused(run("bias", str(compared)), "no plan", "nasbench-tab verify")
+    write_plan(compared, make_plan(compared))
+    assert "inconclusive" in succeeded(run("bias", str(compared)))
+    refused(run("bias", str(compared), "--learn", "new"), "no finished training", "verify")
 
 
 def test_no_comparison(run: Command, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from nasbench_tab.predictors.store import read_surrogate, write_surrogate
 from nasbench_tab.records import Architecture, Protocol
 from nasbench_tab.search.compare import compare
 from nasbench_tab.search.results import load_results
+from nasbench_tab.stats.cellmean import cell_mean, smallest_detectable
 from nasbench_tab.train.recipes import recipe_hash
 from nasbench_tab.train.splits import load_split, split_hash
 from nasbench_tab.train.tasks import TASKS
 from nasbench_tab.verify.make import make_plan
-from nasbench_tab.verify.plan import Claim, Plan, lanes
+from nasbench_tab.verify.plan import TESTED, Claim, Plan, lanes, read_plan
 from nasbench_tab.verify.task import find_task
 
 from .tiny import CELLS, POOR, SPACE, TASK, make_comparison, make_guess, make_table, write_log
@@ -113,13 +115,13 @@ def test_fresh_seeds_are_fresh_and_belong_to_the_network(compared: Path) -> None
     assert plan.used_seeds == (0, 1)
     of_network: dict[Architecture, tuple[int, ...]] = {}
     for claim in plan.claims:
-        if claim.arm == "known":
+        if claim.arm not in TESTED:
             continue
         assert len({*claim.seeds} - {*plan.used_seeds}) == 4
         assert of_network.setdefault(network(claim), claim.seeds) == claim.seeds
     assert len({seed for seeds in of_network.values() for seed in seeds}) == 4 * len(of_network)
     for claim in make_plan(compared, top=30, seeds=2).claims:
-        if claim.arm != "known":
+        if claim.arm in TESTED:
             assert claim.seeds == of_network[network(claim)][:2]
     assert plan.trainings == len(
         {(network(claim), seed) for claim in plan.claims for seed in claim.seeds}
@@ -143,7 +145,7 @@ def test_a_table_of_one_seed_claims_by_that_seed(tmp_path: Path) -> None:
     bench = nbt.load("mine")
     plan = make_plan(make_comparison(tmp_path / "x", protocol={"seeds": 1}), top=4)
     for claim in plan.claims:
-        if claim.arm == "known":
+        if claim.arm not in TESTED:
             continue
         assert claim.value == bench.query(claim.cell, seed=1)
         assert dict(claim.known) == {0: bench.query(claim.cell, seed=0)}
@@ -151,7 +153,7 @@ def test_a_table_of_one_seed_claims_by_that_seed(tmp_path: Path) -> None:
 
 def test_a_search_on_means_uses_every_training(tmp_path: Path) -> None:
     plan = make_plan(make_comparison(tmp_path / "x", protocol={"seeds": "mean"}))
-    assert not any(claim.known for claim in plan.claims if claim.arm != "known")
+    assert not any(claim.known for claim in plan.claims if claim.arm in TESTED)
     assert plan.residual_sd < make_plan_sd(plan.seed_sd, plan.seeds_each)
 
 
@@ -167,8 +169,13 @@ def test_power_and_margin(compared: Path, seeds: int) -> None:
     better = pairs[pairs.mean(axis=1) >= np.median(pairs.mean(axis=1))]
     assert plan.seed_sd == pytest.approx(np.sqrt(better.var(axis=1, ddof=1).mean()))
     assert plan.residual_sd == pytest.approx(make_plan_sd(plan.seed_sd, seeds))
-    n = len({network(claim) for claim in plan.claims if claim.arm == "winners"})
-    assert plan.smallest == pytest.approx(2.8016 * plan.residual_sd / math.sqrt(n), rel=1e-4)
+    won = Counter[Architecture]()
+    for claim in arm(plan, "winners", "random") + arm(plan, "winners", EVOLUTION):
+        won[network(claim)] += len(claim.runs)
+    shares = np.array([*won.values()]) / won.total()
+    error = plan.residual_sd * math.sqrt((shares**2).sum())
+    df = float(cell_mean(np.zeros(len(shares)), shares).df)
+    assert plan.smallest == pytest.approx(smallest_detectable(error, df))
     assert plan.margin == pytest.approx(plan.seed_sd / 2, rel=0.05)
     assert make_plan(compared, margin=0.7).margin == 0.7
 
@@ -182,6 +189,15 @@ def test_the_price_is_that_of_distinct_trainings(compared: Path) -> None:
     assert plan.seconds == pytest.approx(total)
     assert plan.seconds_each == pytest.approx(total / len(once))
     assert "a chip" in plan.price
+
+
+def test_a_verdict_that_is_out_of_reach_is_said_before_anything_is_trained(
+    compared: Path, searched: Path
+) -> None:
+    plan = make_plan(compared)  # few networks, and one won most runs
+    cells = {network(claim) for claim in plan.claims if claim.arm == "winners"}
+    assert f"No verdict on the winners is possible: they are {len(cells)}" in " ".join(plan.notes)
+    assert "No verdict" not in " ".join(read_plan(searched / "surrogate").notes)
 
 
 def test_too_few_networks_are_said(compared: Path) -> None:
@@ -202,9 +218,8 @@ def test_a_task_is_found_by_its_recipe_not_by_a_name() -> None:
     assert fashion.same
 
 
-def test_a_published_table_is_found_by_its_name(tmp_path: Path) -> None:
-    compare(["nb201-cifar10"], ["random"], runs=3, budget=5, out=tmp_path / "x")
-    plan = make_plan(tmp_path / "x", top=2)
+def test_a_published_table_is_found_by_its_name(published: Path) -> None:
+    plan = make_plan(published, top=2)
     assert (plan.task, plan.dataset, plan.canonical) == ("nb201-cifar10-200", "cifar10", False)
     assert not plan.same_recipe
     assert arm(plan, "known") == []
@@ -224,6 +239,12 @@ def test_a_benchmark_without_a_recipe(tmp_path: Path) -> None:
     compare(["nbgraph-proteins"], ["random"], runs=2, budget=5, out=tmp_path / "x")
     with pytest.raises(InvalidArgumentError, match="What is missing is a task"):
         make_plan(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["nb201-cifar100", "nb201-imagenet16-120"])
+def test_published_tables_whose_images_no_task_has(name: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="nor is a recipe of its publishers here"):
+        find_task(nbt.load(name))
 
 
 def test_an_objective_that_trainings_do_not_log(home: Path, tmp_path: Path) -> None:
@@ -247,6 +268,7 @@ def test_an_objective_that_trainings_do_not_log(home: Path, tmp_path: Path) -> N
         ({"top": True}, "top must be"),
         ({"seeds": 0}, "seeds must be"),
         ({"seeds": 10**6}, "seeds must be"),
+        ({"trajectory": -1}, "trajectory must be"),
         ({"seed": -1}, "master seed"),
         ({"margin": 0.0}, "margin"),
         ({"margin": math.nan}, "margin"),
@@ -331,7 +353,7 @@ def test_a_surrogates_claims_carry_its_doubt(at_guessed: Path) -> None:
         answer = bench.lookup(claim.cell)
         assert (claim.sd_model, claim.sd_seed) == (answer.sd_model, answer.sd)
         assert (claim.lower, claim.upper, claim.source) == (answer.lower, answer.upper, "surrogate")
-        if claim.arm != "winners":
+        if claim.arm not in ("winners", "trajectory"):
             assert claim.value == answer.value
     everything = bench.query(bench.measured())
     best = sorted(everything.tolist(), reverse=True)[:3]

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 import torch
 
-import nasbench_tab as nbt
 from nasbench_tab.errors import (
     DatasetError,
     InvalidArgumentError,
@@ -42,7 +41,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def small(directory: Path, **arguments: Any) -> Plan:
-    return settled_plan(directory, **{"top": 1, "seeds": 1, **arguments})
+    return settled_plan(directory, **{"top": 1, "seeds": 1, "trajectory": 0, **arguments})
 
 
 def trained(directory: Path, plan: Plan, **how: Any) -> Done:
@@ -74,14 +73,17 @@ def finished(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def broken(
-    monkeypatch: pytest.MonkeyPatch, error: BaseException, which: Callable[[int], bool]
+    monkeypatch: pytest.MonkeyPatch, errors: Mapping[int, BaseException] | BaseException
 ) -> None:
-    """Let trainings fail: ``which`` of them, counted from 0."""
+    """Let trainings fail: all of them, or some, counted from 0."""
     real, begun = Trainer.advance, iter(range(10**9))
 
     def advance(trainer: Trainer, *args: Any, **how: Any) -> Any:
-        if which(next(begun)):
-            raise error
+        number = next(begun)
+        if isinstance(errors, BaseException):
+            raise errors
+        if number in errors:
+            raise errors[number]
         return real(trainer, *args, **how)
 
     monkeypatch.setattr(Trainer, "advance", advance)
@@ -102,7 +104,7 @@ def test_every_training_of_the_plan_is_made_once(finished: Path) -> None:
 
 
 def test_nothing_is_trained_twice(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken(monkeypatch, AssertionError("it trained"), lambda _: True)
+    broken(monkeypatch, AssertionError("it trained"))
     before = (runs_folder(finished) / "runs.jsonl").read_bytes()
     plan = settled_plan(finished)
     assert repr(plan) == repr(read_plan(finished))
@@ -115,22 +117,21 @@ def test_the_plan_is_written_before_anything_is_trained(
 ) -> None:
     plan = small(compared)
     assert not plan_file(compared).exists()
-    broken(monkeypatch, KeyboardInterrupt(), lambda _: True)
+    broken(monkeypatch, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         trained(compared, plan)
     assert repr(read_plan(compared)) == repr(plan)
     assert numbers(compared, plan)[0][0][1] == "missing"
 
 
-@pytest.mark.parametrize("after", [1, 3])
 def test_what_was_interrupted_goes_on_to_the_same_numbers(
-    finished: Path, compared: Path, monkeypatch: pytest.MonkeyPatch, after: int
+    finished: Path, compared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        broken(patch, KeyboardInterrupt(), lambda number: number == after)
+        broken(patch, {2: KeyboardInterrupt()})
         with pytest.raises(KeyboardInterrupt):
             trained(compared, small(compared))
-    assert len(read_log(runs_folder(compared)).runs) == after
+    assert len(read_log(runs_folder(compared)).runs) == 2
     plan = settled_plan(compared)
     assert trained(compared, plan).ok == plan.trainings
     assert repr(plan._replace(date="")) == repr(read_plan(finished)._replace(date=""))
@@ -159,28 +160,25 @@ def test_known_cells_come_out_as_they_were_logged(home: Path, tmp_path: Path) ->
 # --- What goes wrong ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        TrainingError("cuda is out of memory"),
-        RuntimeError("CUDA error: the device is lost"),
-        MemoryError("no more"),
-    ],
-)
-def test_a_failed_training_is_recorded_and_the_rest_goes_on(
-    finished: Path, compared: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+def test_failed_trainings_are_recorded_and_the_rest_goes_on(
+    finished: Path, compared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = small(compared)
+    errors = {
+        0: TrainingError("cuda is out of memory"),
+        1: RuntimeError("CUDA error: the device is lost"),
+        3: MemoryError("no more"),
+    }
     with monkeypatch.context() as patch:
-        broken(patch, error, lambda number: number in (0, 2))
+        broken(patch, errors)
         done = trained(compared, plan)
-    assert done == Done(plan.trainings - 2, 0, 2, 0)
+    assert done == Done(plan.trainings - 3, 0, 3, 0)
     failed = [run for run in read_log(runs_folder(compared)).runs if run.status == "failed"]
-    assert len(failed) == 2
-    assert all(str(error) in run.error for run in failed)
+    assert len(failed) == 3
+    assert all(str(e) in run.error for e, run in zip(errors.values(), failed, strict=True))
     found = [one for each in retrained(compared, plan) for one in each if one.status == "failed"]
     assert found
-    assert all(math.isnan(one.value) and str(error) in one.error for one in found)
+    assert all(math.isnan(one.value) and one.error for one in found)
     assert trained(compared, plan).ok == plan.trainings  # they are tried again
     assert numbers(compared, plan) == numbers(finished, plan)
 
@@ -198,7 +196,7 @@ def test_divergence_is_an_outcome(compared: Path, monkeypatch: pytest.MonkeyPatc
     assert trained(compared, plan) == Done(plan.trainings - 1, 1, 0, 0)
     assert retrained(compared, plan)[0][0].status == "diverged"
     assert math.isnan(retrained(compared, plan)[0][0].value)
-    broken(monkeypatch, AssertionError("it trained"), lambda _: True)
+    broken(monkeypatch, AssertionError("it trained"))
     assert trained(compared, plan).diverged == 1
 
 
@@ -276,6 +274,7 @@ def test_a_budget_begins_nothing_after_its_end(
         ({"seeds": 3}, "its seeds each is 1, not 3"),
         ({"margin": 0.9}, "its margin is"),
         ({"seed": 5}, "its seed is 0, not 5"),
+        ({"trajectory": 2}, "its trajectory is 0, not 2"),
         ({"benchmark": "other"}, "its benchmark is 'mine'"),
     ],
 )
@@ -288,7 +287,7 @@ def test_a_plan_with_other_arguments(
 
 def test_the_arguments_it_was_made_with_are_welcome(finished: Path) -> None:
     plan = read_plan(finished)
-    again = settled_plan(finished, benchmark="mine", top=1, seeds=1, seed=0, margin=plan.margin)
+    again = small(finished, benchmark="mine", seed=0, margin=plan.margin)
     assert repr(again) == repr(plan)
 
 
@@ -333,13 +332,11 @@ def test_ways_that_cannot_be(compared: Path, how: dict[str, Any], message: str) 
     assert not runs_folder(compared).exists()
 
 
-def test_without_the_images(
-    compared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nbt.compare(["nb201-cifar10"], ["random"], runs=2, budget=4, out=tmp_path / "x")
+def test_without_the_images(published: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(published, tmp_path / "x"))
     (tmp_path / "none").mkdir()
     with pytest.raises(DatasetError, match=r"cifar-10-python\.tar\.gz.*Get the missing from"):
-        trained(tmp_path / "x", small(tmp_path / "x"), folder=tmp_path / "none")
+        trained(out, small(out), folder=tmp_path / "none")
 
 
 def test_a_damaged_log(finished: Path, tmp_path: Path) -> None:
@@ -401,7 +398,7 @@ from nasbench_tab.verify.run import settled_plan, verify
 if __name__ == "__main__":
     at_home(Path(sys.argv[1]))
     out = Path(sys.argv[2])
-    verify(out, settled_plan(out, top=1, seeds=1), jobs=1, device="cpu")
+    verify(out, settled_plan(out, top=1, seeds=1, trajectory=0), jobs=1, device="cpu")
 """
 
 
