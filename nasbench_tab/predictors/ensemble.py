@@ -1,8 +1,10 @@
-"""The default predictor of accuracies: boosted trees and a Gaussian process, half each.
+"""The default predictor of accuracies: boosted trees and a Gaussian process.
 
-Trees split off what is special, a Gaussian process is smooth in between; their mean is better than
-either of them from a few dozen labelled networks to a few thousand (``tools/accuracy.py``). The members
-are those of the trees, moved to that mean: their spread, the doubt of the model, stays what it was.
+Trees split off what is special, a Gaussian process is smooth in between. Where they say nearly the same,
+their mean is better than either of them, from a few dozen labelled networks to a few thousand. Where they
+are far apart the process has mostly missed something (the long tail of poor networks is the usual one), so
+its say shrinks with the distance, as that of an outlier does in robust regression. The members are those
+of the trees, moved as their mean is: their spread, the doubt of the model, stays what it was.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ __all__ = ["Ensemble", "ensemble_from", "fit_ensemble"]
 
 _Floats = NDArray[np.float64]
 
-_SHARE = 0.5  # of the Gaussian process
+_SHARE = 0.5  # of the Gaussian process where it agrees with the trees
+#: Distance at which it has half of that say, in median absolute deviations of the target. On nb201-cifar10,
+#: 390 to 4,200 labels: error 2 to 7 % less than with a fixed half, ranks the same or better; from 0.4 to
+#: 1.6 differences were small.
+_REACH = 0.6
 
 
 class Ensemble(NamedTuple):
@@ -31,11 +37,13 @@ class Ensemble(NamedTuple):
         trees: They see all features.
         gp: None where a target had too few values for it.
         columns: ``(G,)`` the features that it sees.
+        reach: ``(K,)`` how far from the trees it may be until its say is halved, in the target's unit.
     """
 
     trees: Trees
     gp: GP | None
     columns: NDArray[np.intp]
+    reach: _Floats
 
     def members(self, x: NDArray[np.float32], targets: int | None = None) -> _Floats:
         """Return each member's prediction of the first targets, ``(n, M, targets)``.
@@ -57,7 +65,11 @@ class Ensemble(NamedTuple):
         total = members[:, 0].copy()
         for place in range(1, members.shape[1]):
             total += members[:, place]
-        moved: _Floats = members + _SHARE * (smooth - total / members.shape[1])[:, None]
+        apart = smooth - total / members.shape[1]
+        reach = self.reach[: apart.shape[1]] ** 2
+        # Nothing where the reach is 0; there more than half of the values are one number.
+        share = _SHARE * reach / np.maximum(reach + apart**2, np.finfo(float).tiny)
+        moved: _Floats = members + (share * apart)[:, None]
         return moved
 
     def files(self) -> dict[str, bytes]:
@@ -70,6 +82,7 @@ class Ensemble(NamedTuple):
             return {}
         return {
             "columns": self.columns,
+            "reach": self.reach,
             **{f"gp/{n}": part for n, part in self.gp.arrays().items()},
         }
 
@@ -99,7 +112,10 @@ def fit_ensemble(
     trees = fit_trees(x, y, groups, rng, settings)
     seen = np.arange(x.shape[1]) if columns is None else np.asarray(columns, np.intp)
     enough = len(seen) > 0 and np.isfinite(y).sum(axis=0).min() >= LEAST
-    return Ensemble(trees, fit_gp(x[:, seen], y, groups) if enough else None, seen)
+    if not enough:
+        return Ensemble(trees, None, seen, np.zeros(y.shape[1]))
+    reach = _REACH * np.nanmedian(np.abs(y - np.nanmedian(y, axis=0)), axis=0)
+    return Ensemble(trees, fit_gp(x[:, seen], y, groups), seen, reach)
 
 
 def ensemble_from(files: Mapping[str, bytes], arrays: Mapping[str, NDArray[Any]]) -> Ensemble:
@@ -110,17 +126,21 @@ def ensemble_from(files: Mapping[str, bytes], arrays: Mapping[str, NDArray[Any]]
     """
     trees = read_trees(files)
     if not arrays:
-        return Ensemble(trees, None, np.empty(0, np.intp))
+        return Ensemble(trees, None, np.empty(0, np.intp), np.zeros(len(trees.models)))
     gp = gp_from({name[3:]: part for name, part in arrays.items() if name.startswith("gp/")})
     columns = np.asarray(arrays.get("columns", np.empty(0)))
+    reach = np.asarray(arrays.get("reach", np.empty(0)))
     if (
         columns.dtype.kind != "i"
         or columns.shape != gp.centre.shape
         or len(gp.targets) != len(trees.models)
         or columns.min() < 0
+        or reach.dtype.kind != "f"
+        or reach.shape != (len(trees.models),)
+        or not (np.isfinite(reach).all() and reach.min() >= 0)
     ):
         raise _apart()
-    return Ensemble(trees, gp, columns.astype(np.intp))
+    return Ensemble(trees, gp, columns.astype(np.intp), reach)
 
 
 def _apart() -> SurrogateError:

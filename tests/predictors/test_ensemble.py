@@ -1,4 +1,4 @@
-"""The ensemble: half trees, half Gaussian process, the members' spread kept."""
+"""The ensemble: trees, moved toward a Gaussian process that is near; the members' spread kept."""
 
 from __future__ import annotations
 
@@ -32,15 +32,33 @@ def fitted() -> Ensemble:
     return fit_ensemble(*data(), np.random.default_rng(1), SMALL, COLUMNS)
 
 
-def test_members_are_the_trees_moved_half_way_to_the_process() -> None:
+def test_members_are_the_trees_moved_toward_the_process_up_to_half_way() -> None:
     x, *_ = data(100, seed=2)
+    _, y, _ = data()
     trees = fit_trees(*data(), np.random.default_rng(1), SMALL).members(x)
     gp = fitted().gp
     assert gp is not None
     smooth = gp.mean(x[:, COLUMNS])
     members = fitted().members(x)
-    assert np.allclose(members.mean(axis=1), (trees.mean(axis=1) + smooth) / 2, rtol=1e-12)
+    for target in range(2):
+        values = y[:, target]
+        reach = 0.6 * np.median(np.abs(values - np.median(values)))
+        for row in range(100):
+            mean = trees[row, :, target].mean()
+            apart = smooth[row, target] - mean
+            moved = mean + 0.5 * apart / (1 + (apart / reach) ** 2)
+            assert np.isclose(members[row, :, target].mean(), moved, rtol=1e-12)
     assert np.allclose(np.ptp(members, axis=1), np.ptp(trees, axis=1), atol=1e-9)
+
+
+def test_a_target_that_is_mostly_one_number_is_left_to_the_trees() -> None:
+    x, y, groups = data()
+    y[:60, 1] = 2.0
+    ensemble = fit_ensemble(x, y, groups, np.random.default_rng(1), SMALL)
+    assert ensemble.reach[0] > 0 == ensemble.reach[1]
+    found, trees = ensemble.members(x), ensemble.trees.members(x)
+    assert np.array_equal(found[..., 1], trees[..., 1])
+    assert not np.array_equal(found[..., 0], trees[..., 0])
 
 
 @pytest.mark.parametrize("members", [1, 8, 9])
@@ -84,6 +102,10 @@ def test_parts_that_do_not_belong_together_are_refused() -> None:
         {**arrays, "columns": -COLUMNS},
         {**arrays, "columns": COLUMNS.astype(float)},
         {name: part for name, part in arrays.items() if name != "columns"},
+        {name: part for name, part in arrays.items() if name != "reach"},
+        {**arrays, "reach": arrays["reach"][:1]},
+        {**arrays, "reach": -arrays["reach"]},
+        {**arrays, "reach": arrays["reach"] * np.nan},
         one.arrays(),
     ):
         with pytest.raises(SurrogateError, match="do not belong together"):
