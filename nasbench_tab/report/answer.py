@@ -104,6 +104,7 @@ def doubts(
     beliefs: Sequence[Belief],
     boxes: Sequence[Box],
     kinds: Sequence[str],
+    retrained: str = "",
 ) -> list[tuple[str, str]]:
     """Return what speaks for and against believing the answer: pairs of a topic and a sentence.
 
@@ -113,11 +114,13 @@ def doubts(
         beliefs: What is believed of each, in the same order.
         boxes: The checklist.
         kinds: How each benchmark's training times were made.
+        retrained: What real trainings of the winners say, or why there are none.
     """
     found = [
         ("runs", _runs(results.manifest["experiment"]["runs"], results.protocol)),
         ("resolution", _resolution(summaries, beliefs, results.protocol)),
         ("luck of the winners", _luck(summaries, beliefs)),
+        ("retrained for real", retrained),
         ("protocol", _protocol(results.manifest["experiment"].get("preset"), results.protocol)),
         ("time", "training times are synthetic" if "synthetic" in kinds else ""),
         ("checklist", _boxes(boxes)),

@@ -54,6 +54,10 @@ from nasbench_tab.report.tables import (
     outcome_table,
 )
 from nasbench_tab.report.together import together_section
+from nasbench_tab.report.verified import verified_section
+from nasbench_tab.report.verified_file import read_verification
+from nasbench_tab.report.verified_tables import bias_latex, bias_rows
+from nasbench_tab.report.verified_words import retrained_words
 from nasbench_tab.search.final import reported
 from nasbench_tab.search.ledger import Account, ledger, ledger_rows
 from nasbench_tab.search.results import Results, load_results
@@ -93,7 +97,8 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
     Args:
         directory: What :func:`nasbench_tab.compare` wrote.
         out: Where to write ``index.html``, ``figures/``, ``table.tex``, ``ledger.csv`` and the
-            checklist as Markdown and LaTeX; None = ``report`` in ``directory``.
+            checklist as Markdown and LaTeX, and where winners were retrained ``bias.csv`` and
+            ``bias.tex``; None = ``report`` in ``directory``.
 
     Raises:
         ResultsError: There is no finished comparison, or the report cannot be written.
@@ -118,8 +123,11 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
         )
     ]
     together = together_section(summaries, style)
+    verification = read_verification(results, summaries)
+    verified = verified_section(verification, summaries, results.strategies)
     made: dict[str, bytes] = {}  # all of it before the first write: a failure leaves no half report
-    for figures in (together.figures, *(section.figures for section in sections)):
+    parts = (together.figures, verified.figures, *(section.figures for section in sections))
+    for figures in parts:
         for name, svg in figures.items():
             made[f"figures/{name}.svg"] = svg.encode()
             made[f"figures/{name}.pdf"] = pdf(svg)
@@ -131,14 +139,18 @@ def write_report(directory: str | Path, out: str | Path | None = None) -> Path:
         "checklist.md": markdown(boxes),
         "checklist.tex": latex(boxes),
     }
+    if verification.bias is not None and verified.bias is not None:
+        texts["bias.csv"] = _csv(bias_rows(verification.bias))
+        texts["bias.tex"] = bias_latex(verification.bias, verified.bias)
     context = _context(results, summaries, sections, style)
     units = dict.fromkeys(words.regret_unit(summary.metric) for summary in summaries)
     kinds = [provenance.times_kind(summary) for summary in summaries]
     context |= {
         "answers": answer_table(summaries, beliefs),
         "regret_units": words.listing([unit for unit in units if unit]),
-        "doubts": doubts(results, summaries, beliefs, boxes, kinds),
+        "doubts": doubts(results, summaries, beliefs, boxes, kinds, retrained_words(verification)),
         "together": together,
+        "verified": verified,
         "boxes": boxes,
         "boxes_summary": boxes_summary(boxes),
     }

@@ -34,13 +34,11 @@ class Task(NamedTuple):
 TASKS = {
     task.name: task
     for task in (
-        Task("nb201-fashion", "nasbench201", "fashion-mnist", "fashion-small", RECIPES["small-5"]),
-        # What nb201-fashion is to become: it tells cells apart better (docs/training.md, "The pilot").
         Task(
-            "nb201-fashion-12px",
+            "nb201-fashion",
             "nasbench201",
             "fashion-mnist",
-            "fashion-12px",
+            "fashion-small",
             RECIPES["small-5"]._replace(side=12),
         ),
         # A space too large for a table; docs/training.md, "A large space".

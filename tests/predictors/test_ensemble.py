@@ -42,7 +42,7 @@ def test_members_are_the_trees_moved_toward_the_process_up_to_half_way() -> None
     members = fitted().members(x)
     for target in range(2):
         values = y[:, target]
-        reach = 0.6 * np.median(np.abs(values - np.median(values)))
+        reach = 0.6 * np.median(np.abs(values - np.median(values))) * np.sqrt(500 / 70)
         for row in range(100):
             mean = trees[row, :, target].mean()
             apart = smooth[row, target] - mean

@@ -16,7 +16,6 @@ from nasbench_tab.train.splits import Split, load_split, raw_permutation, split_
 SIZES = {
     "cifar10-half": (50_000, 10_000),
     "digits": (1_297, 500),
-    "fashion-12px": (60_000, 10_000),
     "fashion-macro": (60_000, 10_000),
     "fashion-small": (60_000, 10_000),
 }
@@ -52,6 +51,7 @@ def test_splits_that_use_all_images() -> None:
     [
         ("digits", "c1ce6318a07978afaf06180009fc8a5e573f81b76acf04e40c08cb2ad0f77b9a"),
         ("cifar10-half", "b6a52c07ec7747736d151c5235c390ac8661d9994101cf3d8eeb61756097a5a7"),
+        ("fashion-small", "4ad5326ee4e9af10b5c18ca6a73ea17441ea7277552ceb868974a2829f378036"),
         ("fashion-macro", "9877b30e7d5ec2798c2a22410f48144ba30b6b20c1e3e99d4cff2fe1506e9811"),
     ],
 )
