@@ -51,6 +51,31 @@ def test_members_are_the_trees_moved_toward_the_process_up_to_half_way() -> None
     assert np.allclose(np.ptp(members, axis=1), np.ptp(trees, axis=1), atol=1e-9)
 
 
+@pytest.mark.parametrize(("smooth", "reach"), [(True, 3.0), (False, 0.1)])
+def test_with_many_networks_the_reach_is_what_errs_least(
+    smooth: bool, reach: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasbench_tab.predictors.ensemble._MANY", 100)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 40, (300, 3)).astype(np.float32)
+    slope = np.sin(x[:, 0] / 9) + np.cos(x[:, 1] / 7) * x[:, 2] / 20
+    steps = 9.0 * (x[:, 0] > 31) * (x[:, 1] > 20) - 7.0 * (x[:, 1] < 4)
+    y = (slope if smooth else slope + steps)[:, None]
+    ensemble = fit_ensemble(
+        x, y, np.arange(300), np.random.default_rng(1), SMALL._replace(rounds=60)
+    )
+    assert np.allclose(ensemble.reach, reach * np.median(np.abs(y - np.median(y))))
+    few = fit_ensemble(x[:99], y[:99], np.arange(99), np.random.default_rng(1), SMALL)
+    assert few.reach[0] == 0.6 * np.median(np.abs(y[:99] - np.median(y[:99]))) * np.sqrt(500 / 99)
+
+
+def test_the_trees_are_the_same_however_the_reach_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasbench_tab.predictors.ensemble._MANY", 40)
+    x, y, groups = data()
+    ensemble = fit_ensemble(x, y, groups, np.random.default_rng(1), SMALL, COLUMNS)
+    assert ensemble.files() == fitted().files()
+
+
 def test_a_target_that_is_mostly_one_number_is_left_to_the_trees() -> None:
     x, y, groups = data()
     y[:60, 1] = 2.0
