@@ -18,6 +18,7 @@ from nasbench_tab.registry import benchmark_names, load
 
 CHECKOUT = Path(nasbench_tab.__file__).resolve().parents[1]
 TABLES = sorted(path.parent.name for path in CHECKOUT.glob("data/*/manifest.toml"))
+SURROGATES = sorted(path.parent for path in CHECKOUT.glob("surrogates/*/manifest.toml"))
 
 
 def run(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -71,6 +72,11 @@ def test_the_wheel_holds_the_package_and_every_table(wheel: Path) -> None:
             for file in ("manifest.toml", "table.h5"):
                 inside = f"nasbench_tab/_shipped/data/{table}/{file}"
                 assert archive.read(inside) == (CHECKOUT / "data" / table / file).read_bytes()
+        assert SURROGATES
+        for folder in SURROGATES:
+            for path in filter(Path.is_file, folder.rglob("*")):
+                inside = f"nasbench_tab/_shipped/{path.relative_to(CHECKOUT).as_posix()}"
+                assert archive.read(inside) == path.read_bytes()
     package = CHECKOUT / "nasbench_tab"
     files = [path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert {path.relative_to(CHECKOUT).as_posix() for path in files} <= names
@@ -86,6 +92,7 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"nasbench_tab"}
     shipped = {name.rpartition("/")[2] for name in names if "/_shipped/data/" in name}
     assert shipped == {"manifest.toml", "table.h5"}
+    names = [name for name in names if "/_shipped/surrogates/" not in name]  # test_accuracy/ ...
     for unwanted in ("prepare.py", "test_", "conftest", "__pycache__", ".pyc", "tools/", "docs/"):
         assert not [name for name in names if unwanted in name], unwanted
 
@@ -116,12 +123,17 @@ def test_the_installed_package_has_every_benchmark(site: Path, tmp_path: Path) -
     code = (
         "from nasbench_tab import registry\n"
         "for name in registry.benchmark_names():\n"
-        "    assert '_shipped' in str(registry.table_folder(name))\n"
+        "    table, _, source = name.partition('@')\n"
+        "    folder = registry.surrogate_folder if source else registry.table_folder\n"
+        "    assert '_shipped' in str(folder(table))\n"
         "    print(name, nbt.load(name).fingerprint)\n"
     )
     listed = dict(line.split() for line in elsewhere(site, code, tmp_path).splitlines())
-    assert listed == {name: load(name).fingerprint for name in TABLES}
-    assert set(TABLES) <= set(benchmark_names())
+    asked = [*TABLES, *(f"{folder.name}@surrogate" for folder in SURROGATES)]
+    assert {name: listed.get(name) for name in asked} == {
+        name: load(name).fingerprint for name in asked
+    }
+    assert set(listed) == set(benchmark_names()) >= set(asked)
 
 
 def test_the_installed_package_compares_and_reports(site: Path, tmp_path: Path) -> None:
