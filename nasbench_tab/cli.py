@@ -123,9 +123,11 @@ def _about_surrogate(bench: Benchmark) -> dict[str, str]:
     }
     held_out = ", ".join(f"{words[key]} {scores[key]:.3g}" for key in words if key in scores)
     origins = ", ".join(f"{n} {origin or 'not stated'}" for origin, n in about["origins"].items())
+    # A table does not keep why it was trained.
+    why = f" ({origins})" if any(about["origins"]) else ""
     return {
         "space": f"{bench.space.name}: every architecture is answered for",
-        "fitted on": f"{about['runs']:,} trainings of {about['networks']:,} networks ({origins})",
+        "fitted on": f"{about['runs']:,} trainings of {about['networks']:,} networks{why}",
         "training": f"{bench.training} on {bench.dataset}",
         "held-out networks": held_out,
         "licence": about.get("licence", ""),
