@@ -126,7 +126,10 @@ def record_of(
 
 
 def device_name(device: torch.device) -> str:
-    """Return the model of a processor."""
+    """Return the model of a processor, and for a CPU which instructions PyTorch uses on it.
+
+    Rounding, and so every figure's last bits, depends on those: two processors of one name differ.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -134,4 +137,5 @@ def device_name(device: torch.device) -> str:
     except OSError:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    name = next(named, platform.processor() or platform.machine())
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
