@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from math import inf
+from math import inf, nextafter
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +71,9 @@ class Bohb(Hyperband):
         super().__init__(problem, rng, eta=eta, least=least)
         self._space, self._rng = problem.space, rng
         self._samples = whole(self.name, "num_samples", num_samples)
-        self._random = real(self.name, "random_fraction", random_fraction, least=0, below=inf)
+        self._random = real(
+            self.name, "random_fraction", random_fraction, least=0, below=nextafter(1.0, 2.0)
+        )
         self._factor = real(self.name, "bandwidth_factor", bandwidth_factor, least=0, below=inf)
         self._least = real(self.name, "min_bandwidth", min_bandwidth, least=0, below=inf)
         self._choices = np.array(problem.space.choices)
@@ -173,6 +175,8 @@ class _Density:
         n, d = self._cells.shape
         chosen = self._cells[rng.integers(0, n, m)]
         # The option itself may be drawn again, with probability 1 / c; uniform is the most.
-        odds = np.minimum(factor * self._bandwidth * self._choices / np.maximum(self._choices - 1, 1), 1)
+        odds = np.minimum(
+            factor * self._bandwidth * self._choices / np.maximum(self._choices - 1, 1), 1
+        )
         fresh = (rng.random((m, d)) * self._choices).astype(np.int64)
         return np.where(rng.random((m, d)) < odds, fresh, chosen)

@@ -188,6 +188,7 @@ class _Rungs(Bracket):
 
     def tell(self, observation: Observation) -> None:
         """Take note that a training of the current rung has ended."""
+        del observation
         self._training -= 1
 
     def _places(self) -> int:

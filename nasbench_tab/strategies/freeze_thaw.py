@@ -71,7 +71,6 @@ class FreezeThaw:
     ) -> None:
         name = "freeze-thaw"
         self._epochs = rung_epochs(name, problem.epochs, least, whole(name, "eta", eta, least=2))
-        self._level = {epoch: level for level, epoch in enumerate(self._epochs)}
         self._last = len(self._epochs) - 1
         self._unpaused = whole(name, "initial", initial, least=_LEAST)  # still to begin
         self._room = whole(name, "basket", basket)
@@ -210,9 +209,10 @@ class Line(NamedTuple):
 def fit_line(earlier: _Floats, later: _Floats) -> Line:
     """Fit a line to ``(n,)`` pairs of scores, five at least.
 
-    The slope is 1 with a deviation of a half before a pair is seen (differences between cells stay, more
-    or less), so that few pairs, or pairs that are all alike, do not turn it round, and is never below zero.
-    The variance is that of Student's law with ``n - 2`` degrees of freedom.
+    Before a pair is seen the slope is 1 (differences between cells stay) with a deviation of a half, held
+    against as much noise as there is about a line of slope 1; so few pairs, or pairs that are all alike, do
+    not turn it round. It is never below zero. The variance is that of Student's law with ``n - 2`` degrees of
+    freedom.
     """
     n = len(earlier)
     x, y = earlier - earlier.mean(), later - later.mean()

@@ -76,7 +76,7 @@ class Hyperband:
     def _bracket(self, number: int) -> Bracket:
         """Return the bracket that is the ``number``-th to begin."""
         below, size = self._shape(number)
-        return Bracket(self._epochs[-1 - below :], size, self._eta, lambda: self._draw())
+        return Bracket(self._epochs[-1 - below :], size, self._eta, self._draw)
 
     def _shape(self, number: int) -> tuple[int, int]:
         """Return how many levels below the full training a bracket begins, and with how many cells."""
