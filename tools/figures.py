@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -108,22 +109,24 @@ def share_of_time(name: str, strategies: list[str], runs: int, full_trainings: i
             bench.objective.direction,
             full,
         )
-        ended = np.concatenate([run.architectures for run in found])
-        return at_seconds(best, bench.query(ended), grid)
+        found_cells = np.concatenate([run.architectures for run in found])
+        return at_seconds(best, bench.query(found_cells), grid)
 
     random = curves("random")
     print(
         f"{name}: share of random search's simulated time for the same mean incumbent after {full_trainings} "
         f"full trainings' time ({budget:.0f} s), and the mean incumbent then; {runs} runs of each"
     )
-    print(f"  random: 1, {bootstrap(runs, lambda rows: float(random[rows, -1].mean()))}")
+    print(f"  random: 1, {bootstrap(runs, partial(ended, random))}")
     for strategy in strategies:
         own = curves(strategy)
-        print(
-            f"  {strategy}: {bootstrap(runs, lambda rows, own=own: reached(random, own, grid, rows))}, "
-            f"{bootstrap(runs, lambda rows, own=own: float(own[rows, -1].mean()))}",
-            flush=True,
-        )
+        share = bootstrap(runs, partial(reached, random, own, grid))
+        print(f"  {strategy}: {share}, {bootstrap(runs, partial(ended, own))}", flush=True)
+
+
+def ended(curves: Floats, rows: NDArray[np.intp]) -> float:
+    """Return the mean incumbent of some runs at the end."""
+    return float(curves[rows, -1].mean())
 
 
 def reached(random: Floats, own: Floats, grid: Floats, rows: NDArray[np.intp]) -> float:
