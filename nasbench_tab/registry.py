@@ -72,6 +72,10 @@ _STRATEGIES = {
     "reinforce": "nasbench_tab.strategies.reinforce:Reinforce",
     "successive-halving": "nasbench_tab.strategies.successive_halving:SuccessiveHalving",
     "asha": "nasbench_tab.strategies.asha:Asha",
+    "hyperband": "nasbench_tab.strategies.hyperband:Hyperband",
+    "bohb": "nasbench_tab.strategies.bohb:Bohb",
+    "dehb": "nasbench_tab.strategies.dehb:Dehb",
+    "freeze-thaw": "nasbench_tab.strategies.freeze_thaw:FreezeThaw",
 }
 
 

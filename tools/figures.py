@@ -1,7 +1,9 @@
 """What the docs say about a table of our own: coverage, agreement of seeds, what early stopping saves.
 
     .venv/bin/python tools/figures.py nb201-fashion
+    .venv/bin/python tools/figures.py nb201-fashion@surrogate         # early stopping only
     .venv/bin/python tools/figures.py nb201-fashion --retrain 20      # trains 20 random entries again
+    .venv/bin/python tools/figures.py nb201-fashion --share "asha,hyperband(eta=2)"   # of these only
 
 Intervals are 95 % percentile bootstrap intervals (2,000 resamples, seed 0) over cells for the taus and
 over runs for the share of time.
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,10 +23,15 @@ from scipy.stats import kendalltau
 
 import nasbench_tab as nbt
 from nasbench_tab.benchmarks.table import TableBenchmark
+from nasbench_tab.search.run import searcher
+from nasbench_tab.search.specs import split_strategies
 from nasbench_tab.stats.anytime import at_seconds, incumbents
 
 Floats = NDArray[np.float64]
 RESAMPLES = 2000
+
+#: Strategies that train for fewer epochs first, with their defaults.
+SHARED = ["successive-halving", "asha", "hyperband", "bohb", "dehb", "freeze-thaw"]
 
 
 def bootstrap(n: int, statistic: Callable[[NDArray[np.intp]], float]) -> str:
@@ -75,10 +83,11 @@ def agreement(name: str) -> None:
     print(f"  seconds of a run: training {seconds.mean():.1f}, with evaluation {total.mean():.1f}")
 
 
-def share_of_time(name: str, strategy: str, runs: int, full_trainings: int) -> None:
-    """Print the share of random search's time after which ``strategy`` has the same mean incumbent."""
-    bench = nbt.load(name, source="table")
-    budget = full_trainings * float(bench.query(bench.measured(), "train_seconds").mean())
+def share_of_time(name: str, strategies: list[str], runs: int, full_trainings: int) -> None:
+    """Print the share of random search's time after which strategies have the same mean incumbent."""
+    bench = nbt.load(name)
+    cells: Any = np.arange(bench.space.size or 0) if bench.predicts else bench.measured()
+    budget = full_trainings * float(bench.query(cells, "train_seconds").mean())
     protocol = nbt.Protocol(
         seconds=budget,
         resume="continue",
@@ -86,31 +95,44 @@ def share_of_time(name: str, strategy: str, runs: int, full_trainings: int) -> N
         missing="masked",
         incumbent="full-training",
     )
-    grid = np.linspace(0, budget, 1001)[1:]
-    curves = {}
-    for label in ("random", strategy):
-        found = [nbt.run_search(label, bench, protocol, seed=0, run=run) for run in range(runs)]
-        values = np.concatenate([run.values for run in found])
+    grid, answers = np.linspace(0, budget, 1001)[1:], {}  # type: ignore[var-annotated]
+
+    def curves(strategy: str) -> Floats:
+        """Return ``(runs, times)`` the mean over training seeds of the incumbent at each time."""
+        search = searcher(strategy, bench, protocol, answers=answers)
+        found = [search(0, run) for run in range(runs)]
         full = np.concatenate([run.epochs for run in found]) == bench.epochs[-1]
         best = incumbents(
-            values,
+            np.concatenate([run.values for run in found]),
             np.concatenate([run.seconds for run in found]),
             np.array([len(run.values) for run in found]),
             bench.objective.direction,
             full,
         )
-        cells = np.concatenate([run.architectures for run in found])
-        curves[label] = at_seconds(best, bench.query(cells), grid)
+        found_cells = np.concatenate([run.architectures for run in found])
+        return at_seconds(best, bench.query(found_cells), grid)
 
-    def share(rows: NDArray[np.intp]) -> float:
-        target = curves["random"][rows, -1].mean()
-        reached = np.flatnonzero(curves[strategy][rows].mean(axis=0) >= target)
-        return float(grid[reached[0]] / budget) if len(reached) else float("inf")
-
+    random = curves("random")
     print(
-        f"  {strategy}: share of random search's simulated time for the same mean incumbent after "
-        f"{full_trainings} full trainings' time: {bootstrap(runs, share)}, {runs} runs of each"
+        f"{name}: share of random search's simulated time for the same mean incumbent after {full_trainings} "
+        f"full trainings' time ({budget:.0f} s), and the mean incumbent then; {runs} runs of each"
     )
+    print(f"  random: 1, {bootstrap(runs, partial(ended, random))}")
+    for strategy in strategies:
+        own = curves(strategy)
+        share = bootstrap(runs, partial(reached, random, own, grid))
+        print(f"  {strategy}: {share}, {bootstrap(runs, partial(ended, own))}", flush=True)
+
+
+def ended(curves: Floats, rows: NDArray[np.intp]) -> float:
+    """Return the mean incumbent of some runs at the end."""
+    return float(curves[rows, -1].mean())
+
+
+def reached(random: Floats, own: Floats, grid: Floats, rows: NDArray[np.intp]) -> float:
+    """Return the share of the time after which ``own`` has random search's last mean; inf = never."""
+    there = np.flatnonzero(own[rows].mean(axis=0) >= random[rows, -1].mean())
+    return float(grid[there[0]] / grid[-1]) if len(there) else float("inf")
 
 
 def retrain(name: str, n: int) -> None:
@@ -140,10 +162,13 @@ if __name__ == "__main__":
     parser.add_argument("table")
     parser.add_argument("--retrain", type=int, default=0)
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--share", default="")
     asked = parser.parse_args()
     if asked.retrain:
         retrain(asked.table, asked.retrain)
     else:
-        agreement(asked.table)
-        for strategy in ("asha", "successive-halving"):
-            share_of_time(asked.table, strategy, asked.runs, 50)
+        if not asked.share and "@" not in asked.table:
+            agreement(asked.table)
+        share_of_time(
+            asked.table, split_strategies(asked.share) if asked.share else SHARED, asked.runs, 50
+        )

@@ -114,6 +114,12 @@ PRESETS = {
             settings={
                 "evolution": {"population": 10, "tournament": 3, "mutation": "node-first"},
                 "reinforce": {"learning_rate": 0.01, "momentum": 0.9},
+                "bohb": {
+                    "num_samples": 4,
+                    "random_fraction": 0.0,
+                    "bandwidth_factor": 1.0,
+                    "min_bandwidth": 0.3,
+                },
             },
             runs=500,
             test=True,
@@ -178,6 +184,7 @@ PRESETS = {
             settings={
                 "evolution": {"population": 100, "tournament": 10},
                 "reinforce": {"learning_rate": 0.1, "momentum": 0.9},
+                "bohb": {"random_fraction": 0.33, "bandwidth_factor": 1.0, "min_bandwidth": 0.3},
             },
             runs=500,
             test=True,
@@ -194,7 +201,12 @@ PRESETS = {
             space=_NB201,
             budgets=dict.fromkeys((_C10, _C100, _IN16), 1e7),
             epochs=200,
-            settings={"successive-halving": {"eta": 3}, "asha": {"eta": 3}},
+            settings={
+                **{
+                    name: {"eta": 3} for name in ("successive-halving", "asha", "hyperband", "bohb")
+                },
+                "dehb": {"eta": 3, "mutation_factor": 0.5, "crossover": 0.5},
+            },
             runs=500,
             test=False,
             notes=(

@@ -14,6 +14,9 @@ A plain function is enough for a method that looks at the whole history each tim
 
     def propose(problem, rng, history):     # history: list of observations
         return problem.space.sample(rng, 1)[0]
+
+A proposal's epoch must be one of ``problem.epochs``; anything else is an error. A method whose own rule
+asks for an epoch between them proposes :func:`rounded_epoch` of it, and pays for that.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from typing import Protocol as Interface
@@ -30,7 +35,11 @@ import numpy as np
 from nasbench_tab.errors import InvalidArgumentError, StrategyError
 from nasbench_tab.records import Observation, Problem, Proposal
 
-__all__ = ["FunctionStrategy", "Strategy", "StrategySpec", "real", "uniforms", "whole"]
+__all__ = [
+    "FunctionStrategy", "Strategy", "StrategySpec", "real", "rounded_epoch", "uniforms", "whole",
+]  # fmt: skip
+
+_SLACK = 1e-9  # relative: 81 * 3**-3 may come out just below 3
 
 
 class Strategy(Interface):
@@ -191,6 +200,25 @@ def real(strategy: str, name: str, value: object, *, least: float, below: float)
             f"{strategy} needs {name} to be a number, at least {least:g} and below {below:g}; got {value!r}."
         )
     return float(value)  # type: ignore[arg-type]
+
+
+def rounded_epoch(epochs: Sequence[int], asked: float) -> int:
+    """Return the measured epoch to propose where a method asks for ``asked`` epochs, 1.33 for example.
+
+    Down to the last of ``epochs`` that is not after ``asked``, but never below the first; what is charged
+    is what that epoch costs.
+
+    Args:
+        epochs: Ascending; a problem's ``epochs``.
+        asked: In epochs; more than the last gives the last.
+
+    Raises:
+        InvalidArgumentError: ``asked`` is no number.
+    """
+    known = isinstance(asked, (int, float, np.number)) and not isinstance(asked, bool)
+    if not known or math.isnan(asked):
+        raise InvalidArgumentError(f"Expected a number of epochs; got {asked!r}.")
+    return epochs[max(0, bisect_right(epochs, asked * (1 + _SLACK)) - 1)]
 
 
 def uniforms(rng: np.random.Generator, block: int = 256) -> Iterator[float]:

@@ -8,7 +8,7 @@ ICML 2013. A bracket is one pass from many briefly trained cells to few fully tr
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from nasbench_tab.records import Architecture, Observation, Problem, Proposal
 from nasbench_tab.spaces.base import Space
 from nasbench_tab.strategies.base import whole
 
-__all__ = ["SuccessiveHalving", "draws", "rung_epochs"]
+__all__ = ["Bracket", "SuccessiveHalving", "draws", "rung_epochs"]
 
 
 class SuccessiveHalving:
@@ -52,9 +52,8 @@ class SuccessiveHalving:
         name = "successive-halving"
         self._eta = whole(name, "eta", eta, least=2)
         self._epochs = rung_epochs(name, problem.epochs, least, eta)
-        self._last = len(self._epochs) - 1
         if configurations is None:
-            configurations = eta**self._last
+            configurations = eta ** (len(self._epochs) - 1)
         self._size = whole(name, "configurations", configurations)
         self._draw = draws(problem.space, rng).__next__
         self._begin()
@@ -63,6 +62,52 @@ class SuccessiveHalving:
         """Return what is left of the current rung; it may be nothing while others are in training."""
         proposals: list[Proposal] = []
         while len(proposals) < n:
+            proposal = self._bracket.next()
+            if proposal is not None:
+                proposals.append(proposal)
+            elif self._bracket.over:
+                self._begin()
+            else:
+                break
+        return proposals
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Note the scores of the current rung; those of the last rung decide nothing."""
+        for observation in observations:
+            if observation.epoch != self._epochs[-1]:
+                self._bracket.tell(observation)
+
+    def _begin(self) -> None:
+        self._bracket = Bracket(self._epochs, self._size, self._eta, self._draw)
+
+
+class Bracket:
+    """One pass from many briefly trained cells to few fully trained ones; Hyperband's too.
+
+    Args:
+        epochs: Of the rungs, ascending; the last is the full training.
+        size: Cells of the first rung.
+        eta: One in so many goes on.
+        draw: Gives the cells of the first rung.
+
+    Attributes:
+        rung: The number of the current one.
+        over: Whether there is nothing left to propose.
+    """
+
+    def __init__(
+        self, epochs: Sequence[int], size: int, eta: int, draw: Callable[[], Architecture]
+    ) -> None:
+        self._epochs, self._eta, self._draw = epochs, eta, draw
+        self._last = len(epochs) - 1
+        self.rung, self.over = 0, False
+        self._fresh, self._training = size, 0
+        self._survivors: list[Architecture] = []  # to be proposed at this rung, the worst first
+        self._clear()
+
+    def next(self) -> Proposal | None:
+        """Return the next proposal; None while others are in training, and when it is over."""
+        while not self.over:
             if self._fresh:
                 self._fresh -= 1
                 cell = self._draw()
@@ -73,49 +118,42 @@ class SuccessiveHalving:
             else:
                 self._advance()
                 continue
-            if self._rung < self._last:
+            if self.rung < self._last:
                 self._training += 1
-            proposals.append(Proposal(cell, self._epochs[self._rung]))
-        return proposals
+            return Proposal(cell, self._epochs[self.rung])
+        return None
 
-    def tell(self, observations: Sequence[Observation]) -> None:
-        """Note the scores of the current rung; those of the last rung decide nothing."""
-        for cell, epoch, score, _, status in observations:
-            if epoch == self._epochs[-1]:
-                continue
-            self._training -= 1
-            if status == "infeasible":
-                self._fresh += not self._rung
-            elif status != "repeat" or cell not in self._seen:
-                self._seen.add(cell)
-                self._finished.append((score, cell))
-
-    def _begin(self) -> None:
-        """Start a bracket."""
-        self._rung, self._fresh, self._training = 0, self._size, 0
-        self._survivors: list[Architecture] = []  # to be proposed at this rung, the worst first
-        self._clear()
+    def tell(self, observation: Observation) -> None:
+        """Note the score of a proposal of any rung but the last."""
+        cell, _, score, _, status = observation
+        self._training -= 1
+        if status == "infeasible":
+            self._fresh += not self.rung
+        elif status != "repeat" or cell not in self._seen:
+            self._seen.add(cell)
+            self._finished.append((score, cell))
 
     def _clear(self) -> None:
         self._finished: list[tuple[float, Architecture]] = []
         self._seen: set[Architecture] = set()
 
     def _advance(self) -> None:
-        """Go to the next rung, or to the next bracket where there is none."""
+        """Go to the next rung; where there is none, it is over."""
         if not self._finished:
-            self._begin()
+            self.over = True
             return
         ranked = sorted(self._finished, key=lambda entry: entry[0], reverse=True)  # keeps ties
         kept = ranked[: max(1, len(ranked) // self._eta)]
         self._survivors = [cell for _, cell in reversed(kept)]
-        self._rung = self._rung + 1 if len(kept) > 1 else self._last
+        self.rung = self.rung + 1 if len(kept) > 1 else self._last
         self._clear()
 
 
 def rung_epochs(strategy: str, epochs: Sequence[int], least: int, eta: int) -> list[int]:
     """Return the epochs of the rungs: ``least``, ``least * eta``, ... and the last of ``epochs``.
 
-    Each is rounded up to the next of ``epochs``, and rungs that then coincide are one.
+    Each is rounded up to the next of ``epochs``, since ``least`` is the least that may be trained, and
+    rungs that then coincide are one.
 
     Raises:
         InvalidArgumentError: ``least`` is no whole number, or beyond the last epoch.

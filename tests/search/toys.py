@@ -64,7 +64,10 @@ SPACE = ToySpace()
 CELLS = SPACE.cells
 
 #: The strategies that come with the package, no toys.
-SHIPPED = ["random", "evolution", "local-search", "reinforce", "successive-halving", "asha"]
+SHIPPED = [
+    *("random", "evolution", "local-search", "reinforce", "successive-halving", "asha"),
+    *("hyperband", "bohb", "dehb", "freeze-thaw"),
+]
 
 
 def toy_table(
