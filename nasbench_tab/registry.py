@@ -72,6 +72,9 @@ _STRATEGIES = {
     "reinforce": "nasbench_tab.strategies.reinforce:Reinforce",
     "successive-halving": "nasbench_tab.strategies.successive_halving:SuccessiveHalving",
     "asha": "nasbench_tab.strategies.asha:Asha",
+    "gradient-ascent": "nasbench_tab.strategies.gradient_ascent:GradientAscent",
+    "ppo": "nasbench_tab.strategies.ppo:Ppo",
+    "proxy": "nasbench_tab.strategies.proxy:Proxy",
 }
 
 

@@ -28,7 +28,7 @@ from typing import Protocol as Interface
 import numpy as np
 
 from nasbench_tab.errors import InvalidArgumentError, StrategyError
-from nasbench_tab.records import Observation, Problem, Proposal
+from nasbench_tab.records import CostedProposal, Observation, Problem, Proposal
 
 __all__ = ["FunctionStrategy", "Strategy", "StrategySpec", "real", "uniforms", "whole"]
 
@@ -36,7 +36,7 @@ __all__ = ["FunctionStrategy", "Strategy", "StrategySpec", "real", "uniforms", "
 class Strategy(Interface):
     """What every strategy has; no base class is needed."""
 
-    def ask(self, n: int) -> Sequence[Proposal]:
+    def ask(self, n: int) -> Sequence[Proposal | CostedProposal]:
         """Return at most ``n`` proposals; none if there is nothing more to propose for now."""
 
     def tell(self, observations: Sequence[Observation]) -> None:
@@ -56,14 +56,14 @@ class FunctionStrategy:
         self._propose, self._problem, self._rng, self._settings = propose, problem, rng, settings
         self._history: list[Observation] = []
 
-    def ask(self, n: int) -> list[Proposal]:
+    def ask(self, n: int) -> list[Proposal | CostedProposal]:
         """Call the function ``n`` times; it returns an architecture, a Proposal or None."""
         answers = [
             self._propose(self._problem, self._rng, self._history, **self._settings)
             for _ in range(n)
         ]
         return [
-            answer if isinstance(answer, Proposal) else Proposal(answer)
+            answer if isinstance(answer, (Proposal, CostedProposal)) else Proposal(answer)
             for answer in answers
             if answer is not None
         ]
