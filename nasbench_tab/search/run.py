@@ -140,15 +140,13 @@ def _simulate(
         while idle and started < limit and clock < budget:
             wanted = idle if started + idle <= limit else limit - started
             proposals = _asked(strategy, label, wanted)
-            if timed is not None:
-                clock += timed.taken()
+            clock += 0.0 if timed is None else timed.taken()
             if not proposals:
                 if not flight:
                     stop = "exhausted"
                 break
             for proposal in proposals:
-                if type(proposal) is CostedProposal:
-                    clock += _declared(label, proposal.extra_seconds)
+                clock += _declared(label, proposal)
                 observation, seed, value, code = evaluate(proposal)
                 status = observation.status
                 if status == "ok":
@@ -227,8 +225,11 @@ def _asked(strategy: Strategy, label: str, n: int) -> Sequence[Any]:
     return proposals
 
 
-def _declared(label: str, seconds: Any) -> float:
-    """Return what a strategy says that its own work took."""
+def _declared(label: str, proposal: Any) -> float:
+    """Return what a strategy says that its own work on a proposal took."""
+    if type(proposal) is not CostedProposal:
+        return 0.0
+    seconds: Any = proposal.extra_seconds
     known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not known or not 0 <= seconds < math.inf:
         raise StrategyError(

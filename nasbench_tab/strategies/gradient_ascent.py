@@ -132,24 +132,26 @@ class GradientAscent:
         """Fit, climb, and return the best new cells by the predictor, the best first."""
         x = self._one_hot(np.array(self._cells))
         self._model.fit(
-            x, normal_scores(np.array(self._scores)), max(1, self._epochs // (4 if self._fitted else 1))
+            x,
+            normal_scores(np.array(self._scores)),
+            max(1, self._epochs // (4 if self._fitted else 1)),
         )
         self._fitted = len(x)
         order = np.argsort(-np.array(self._scores), kind="stable")
         parents = list(dict.fromkeys(self._cells[i] for i in order.tolist()))[: self._parents]
-        found = [cell for cells in self._ascents(parents) for cell in map(tuple, cells.tolist())]
+        found = [tuple(cell) for step in self._ascents(parents) for cell in step.tolist()]
         near = [cell for parent in parents for cell in self._space.neighbors(parent)]
         chosen: list[Architecture] = []
         for part in (found, near):
-            part = [cell for cell in dict.fromkeys(part) if self._space.contains(cell)]
-            if not part:
+            cells = [cell for cell in dict.fromkeys(part) if self._space.contains(cell)]
+            if not cells:
                 continue
-            worth = self._model.predict(self._one_hot(np.array(part)))
+            worth = self._model.predict(self._one_hot(np.array(cells)))
             for i in np.argsort(-worth, kind="stable").tolist():
                 if len(chosen) == self._batch:
                     return chosen
-                if self._claim(part[i]):
-                    chosen.append(part[i])
+                if self._claim(cells[i]):
+                    chosen.append(cells[i])
         return chosen
 
     def _ascents(self, parents: list[Architecture]) -> list[NDArray[np.int64]]:
@@ -168,7 +170,7 @@ class GradientAscent:
 
     def _rows(self, cells: NDArray[np.int64]) -> _Floats:
         """Return ``(n, positions, operations)``: 1 where the cell has the operation."""
-        return (cells[:, :, None] == np.arange(self._shape[1])).astype(np.float64)
+        return np.asarray(cells[:, :, None] == np.arange(self._shape[1]), np.float64)
 
     def _one_hot(self, cells: NDArray[np.int64]) -> _Floats:
         return self._rows(cells).reshape(len(cells), -1)

@@ -56,7 +56,10 @@ class Ppo(Reinforce):
         rate = real("ppo", "learning_rate", learning_rate, least=1e-12, below=math.inf)
         scale = real("ppo", "initial_scale", initial_scale, least=0, below=math.inf)
         super().__init__(problem, rng, learning_rate=rate, initial_scale=scale)
-        self._batch, self._epochs = whole("ppo", "batch", batch, least=2), whole("ppo", "epochs", epochs)
+        self._batch, self._epochs = (
+            whole("ppo", "batch", batch, least=2),
+            whole("ppo", "epochs", epochs),
+        )
         self._clip = real("ppo", "clip", clip, least=1e-12, below=math.inf)
         self._entropy = real("ppo", "entropy", entropy, least=0, below=math.inf)
         self._known: list[tuple[Architecture, float, float]] = []  # cell, log-probability, reward
@@ -75,7 +78,9 @@ class Ppo(Reinforce):
         for observation in observations:
             cell, waiting = observation.architecture, self._sampled[observation.architecture]
             # A sample that was answered without being asked for is as likely as it is now.
-            before = waiting.popleft() if waiting else float(self._log_probability(np.array([cell]))[0])
+            before = (
+                waiting.popleft() if waiting else float(self._log_probability(np.array([cell]))[0])
+            )
             if not waiting:
                 del self._sampled[cell]
             if observation.score > -math.inf:
@@ -105,7 +110,7 @@ class Ppo(Reinforce):
         # Beyond the clip, on the side to which the advantage pulls, the objective is flat.
         flat = np.where(advantages > 0, ratio > 1 + self._clip, ratio < 1 - self._clip)
         weight = np.where(flat, 0.0, ratio * advantages) / len(cells)
-        slope = self._probabilities * weight.sum()
+        slope: NDArray[np.float64] = self._probabilities * weight.sum()
         np.subtract.at(slope, (self._rows, cells), weight[:, None])
         log = np.log(np.maximum(self._probabilities, 1e-300))
         mean = (self._probabilities * log).sum(axis=1, keepdims=True)

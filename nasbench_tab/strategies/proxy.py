@@ -76,7 +76,9 @@ class Proxy(Evolution):
         if whole("proxy", "pool", pool, least=0):
             drawn = list(dict.fromkeys(self._space.sample(rng, pool)))
             order = np.argsort(self._scores(drawn), kind="stable")[-population:]
-            founders = [drawn[i] for i in order.tolist()]  # the best is the last, which is taken first
+            founders = [
+                drawn[i] for i in order.tolist()
+            ]  # the best is the last, which is taken first
             self._founders = self._founders[: population - len(founders)] + founders
 
     def ask(self, n: int) -> list[Proposal | CostedProposal]:  # type: ignore[override]
