@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nasbench_tab.errors import NasbenchTabError as NasbenchTabError
     from nasbench_tab.records import Observation as Observation
     from nasbench_tab.records import Problem as Problem
+    from nasbench_tab.records import CostedProposal as CostedProposal
     from nasbench_tab.records import Proposal as Proposal
     from nasbench_tab.records import Protocol as Protocol
     from nasbench_tab.registry import load as load
@@ -32,6 +33,7 @@ _HOME = {
     "NasbenchTabError": "nasbench_tab.errors",
     "Observation": "nasbench_tab.records",
     "Problem": "nasbench_tab.records",
+    "CostedProposal": "nasbench_tab.records",
     "Proposal": "nasbench_tab.records",
     "Protocol": "nasbench_tab.records",
     "compare": "nasbench_tab.search.compare",

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.benchmarks.base import Benchmark
-from nasbench_tab.errors import InvalidArgumentError, LogError
-from nasbench_tab.records import Protocol
+from nasbench_tab.errors import InvalidArgumentError, LogError, MissingValueError
+from nasbench_tab.records import Architecture, Protocol
 from nasbench_tab.search.atoms import seed_table
 from nasbench_tab.search.final import Reported, final_values, reported
 from nasbench_tab.search.trajectory_log import Trajectory, read_trajectory
@@ -146,18 +146,24 @@ def _values(what: Reported, cells: NDArray[np.uint8]) -> _Floats:
     return final_values(what, Protocol(), cells, np.empty(0, np.int64))
 
 
+def _holds(bench: Benchmark, cell: Architecture) -> bool:
+    try:
+        return math.isfinite(bench.query(cell))
+    except MissingValueError:
+        return False
+
+
 def _scored(
     log: Trajectory, bench: Benchmark, what: list[Reported], best: dict[str, float]
 ) -> Scored:
-    values = {one.name: _values(one, log.cells) for one in what}
     objective = what[0]
-    lacking = np.flatnonzero(np.isnan(values[objective.name]))
-    if len(lacking):
-        text = bench.space.format(tuple(log.cells[lacking[0]].tolist()))
-        raise LogError(
-            f"{log.path}:{log.lines[lacking[0]]}: {bench.name} holds no {objective.name} of {text}. "
-            "Expected cells that were measured; leave others out, or score against another table."
-        )
+    for line, cell in zip(log.lines.tolist(), map(tuple, log.cells.tolist()), strict=True):
+        if not _holds(bench, cell):
+            raise LogError(
+                f"{log.path}:{line}: {bench.name} holds no {objective.name} of {bench.space.format(cell)}. "
+                "Expected cells that were measured; leave others out, or score against another table."
+            )
+    values = {one.name: _values(one, log.cells) for one in what}
     regret = {one.name: np.abs(best[one.name] - values[one.name][log.chosen]) for one in what}
     ranks, ceiling, reason = _ranked(
         log, bench, objective.metric.score(1.0) * values[objective.name]
