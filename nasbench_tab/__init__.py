@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nasbench_tab.errors import NasbenchTabError as NasbenchTabError
+    from nasbench_tab.records import CostedProposal as CostedProposal
     from nasbench_tab.records import Observation as Observation
     from nasbench_tab.records import Problem as Problem
-    from nasbench_tab.records import CostedProposal as CostedProposal
     from nasbench_tab.records import Proposal as Proposal
     from nasbench_tab.records import Protocol as Protocol
     from nasbench_tab.registry import load as load
@@ -31,9 +31,9 @@ __version__ = "0.1.0"
 
 _HOME = {
     "NasbenchTabError": "nasbench_tab.errors",
+    "CostedProposal": "nasbench_tab.records",
     "Observation": "nasbench_tab.records",
     "Problem": "nasbench_tab.records",
-    "CostedProposal": "nasbench_tab.records",
     "Proposal": "nasbench_tab.records",
     "Protocol": "nasbench_tab.records",
     "compare": "nasbench_tab.search.compare",
