@@ -78,11 +78,7 @@ def read_trajectory(path: str | Path, space: Space) -> Trajectory:
         ) from err
     records = _csv_records if path.suffix.lower() == ".csv" else _json_records
     lines, entries = [], []
-    clock, decided, last = (
-        -1.0,
-        -1.0,
-        "",
-    )  # the last time, that of the last choice, and where it stands
+    clock, decided, last = -1.0, -1.0, ""  # newest time; that of the newest choice, and its place
     for line, record in records(text, path):
         where = f"{path}:{line}"
         entry = _entry(record, where, space)
