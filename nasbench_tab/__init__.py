@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nasbench_tab.errors import NasbenchTabError as NasbenchTabError
+    from nasbench_tab.records import CostedProposal as CostedProposal
     from nasbench_tab.records import Observation as Observation
     from nasbench_tab.records import Problem as Problem
     from nasbench_tab.records import Proposal as Proposal
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "NasbenchTabError": "nasbench_tab.errors",
+    "CostedProposal": "nasbench_tab.records",
     "Observation": "nasbench_tab.records",
     "Problem": "nasbench_tab.records",
     "Proposal": "nasbench_tab.records",

@@ -233,6 +233,7 @@ for _command in (
     cli_compare.report,
     cli_compare.protocols,
     cli_compare.sensitivity,
+    cli_compare.trajectory,
     cli_judge.check,
     cli_judge.replay,
     cli_study.tune,

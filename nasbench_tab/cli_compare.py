@@ -1,4 +1,4 @@
-"""Commands about comparisons: compare, report, protocols, sensitivity."""
+"""Commands about comparisons: compare, report, protocols, sensitivity; and trajectory, beside them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nasbench_tab.search.results import Results
     from nasbench_tab.stats.bootstrap import Interval
 
-__all__ = ["compare", "preset_rows", "protocols", "report", "sensitivity"]
+__all__ = ["compare", "preset_rows", "protocols", "report", "sensitivity", "trajectory"]
 
 _NUMBER = re.compile("[+-]?[0-9]+")
 _BESIDE_PRESET = (
@@ -202,6 +202,28 @@ def report(
     from nasbench_tab.report.page import write_report
 
     page = write_report(directory, out)
+    _out.print(str(page), markup=False)
+    if open_page:
+        typer.launch(str(page))
+
+
+def trajectory(
+    logs: Annotated[
+        list[Path],
+        typer.Argument(help="Logs of a one-shot method, one a run: JSON lines, or CSV."),
+    ],
+    benchmark: Annotated[str, typer.Option(help="The table that says what its answers are worth.")],
+    out: Annotated[Path, typer.Option(help="A folder for the page.")],
+    beside: Annotated[
+        Path | None, typer.Option(help="A comparison on that table, drawn in the same chart.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the method; default: the first file's.")] = "",
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Score a one-shot method's own log against a table: its answers over time, and its ranking."""
+    from nasbench_tab.report.trajectory import write_trajectory
+
+    page = write_trajectory(logs, benchmark, out, beside=beside, name=name)
     _out.print(str(page), markup=False)
     if open_page:
         typer.launch(str(page))

@@ -73,7 +73,7 @@ class DatasetError(NasbenchTabError):
 
 
 class LogError(NasbenchTabError):
-    """A run log that is damaged, of another version, or whose runs cannot stand in one table."""
+    """A run log that is damaged, of another version, or whose runs cannot stand in one table; a trajectory too."""
 
 
 class TrainingError(NasbenchTabError):

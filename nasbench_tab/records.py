@@ -19,6 +19,7 @@ __all__ = [
     "MEAN_SEED",
     "Answer",
     "Architecture",
+    "CostedProposal",
     "Direction",
     "Graph",
     "Metric",
@@ -104,6 +105,21 @@ class Proposal(NamedTuple):
     epoch: int | None = None
 
 
+class CostedProposal(NamedTuple):
+    """A proposal, and what the strategy's own work on it takes: scores of many cells, for example.
+
+    Attributes:
+        architecture: As in :class:`Proposal`.
+        epoch: Likewise.
+        extra_seconds: Simulated seconds that the strategy worked before it could propose this; they
+            are on the clock, for all workers, whatever becomes of the proposal.
+    """
+
+    architecture: Architecture
+    epoch: int | None
+    extra_seconds: float
+
+
 class Observation(NamedTuple):
     """What a strategy is told of one proposal: validation only.
 
@@ -112,7 +128,7 @@ class Observation(NamedTuple):
         epoch: The 1-based epoch that was evaluated.
         score: Validation value, oriented so that greater is better (see :meth:`Metric.score`);
             minus infinity unless ``status`` is ``"ok"`` or ``"repeat"``.
-        seconds: Simulated seconds charged for it.
+        seconds: Simulated seconds that its training is charged for.
         status: ``"ok"``; ``"infeasible"``: a limit of the protocol is broken or the cell was asked
             for before where that is forbidden, nothing was charged; ``"repeat"``: the first answer once more, nothing was charged.
     """

@@ -76,6 +76,9 @@ _STRATEGIES = {
     "bohb": "nasbench_tab.strategies.bohb:Bohb",
     "dehb": "nasbench_tab.strategies.dehb:Dehb",
     "freeze-thaw": "nasbench_tab.strategies.freeze_thaw:FreezeThaw",
+    "gradient-ascent": "nasbench_tab.strategies.gradient_ascent:GradientAscent",
+    "ppo": "nasbench_tab.strategies.ppo:Ppo",
+    "proxy": "nasbench_tab.strategies.proxy:Proxy",
 }
 
 

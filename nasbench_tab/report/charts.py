@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import vl_convert
 
-from nasbench_tab.report.curves import EXACT, Curve, Panel
+from nasbench_tab.report.curves import EXACT, FLOOR, Curve, Panel
 from nasbench_tab.stats.manytasks import CriticalDifference
 
 __all__ = ["COLOURS", "Style", "chart_svg", "groups_svg", "inline", "pdf", "styles", "swatch"]
@@ -40,6 +40,7 @@ _SYMBOLS = {
 }
 _SHAPES = tuple(_SYMBOLS)
 _EXACT_COLOUR = "#5f6368"
+_DOTS = "M-1.1,-0.16H-0.8V0.16H-1.1ZM-0.15,-0.16H0.15V0.16H-0.15ZM0.8,-0.16H1.1V0.16H0.8Z"
 _DASHES = "M-1.1,-0.16H-0.2V0.16H-1.1ZM0.2,-0.16H1.1V0.16H0.2Z"  # a symbol for the legend
 _WIDTH, _HEIGHT = 346, 236  # of the plot; with axes about 400 pixels, a phone's width
 _LEFT, _TOP, _RIGHT = 60.0, 30.0, 16.0  # room around the plot
@@ -113,7 +114,7 @@ def chart_svg(panel: Panel, title: str, unit: str, style: dict[str, Style]) -> s
         style: From :func:`styles`.
     """
     divisor, x_title = _x_unit(panel)
-    exact = [] if panel.exact is None else [panel.exact]
+    exact = [curve for curve in (panel.exact, panel.floor) if curve is not None]
     found = [_tidy(curve, divisor) for curve in [*panel.curves, *exact]]
     x = _axis(x_title, [float(v) for curve in found for v in (*curve.x[:1], *curve.x[-1:])])
     y_title = f"Mean regret ({unit})" if unit else "Mean regret"
@@ -187,9 +188,14 @@ def _framed(svg: str) -> str:
 def _layers(
     curves: list[Curve], exact: list[Curve], x: _Axis, y: _Axis, style: dict[str, Style]
 ) -> list[alt.Chart]:
-    """Return bands, lines and markers, one above the other; the markers carry the legend."""
-    reference = Style(_EXACT_COLOUR, _DASHES, dashed=True)
-    looks = {curve.label: style.get(curve.label, reference) for curve in [*curves, *exact]}
+    """Return bands, lines and markers, one above the other; the markers carry the legend.
+
+    ``exact`` are references, not strategies: random search's expectation, the table's noise.
+    """
+    looks = {curve.label: style[curve.label] for curve in curves}
+    for curve in exact:
+        shape = _DOTS if curve.label == FLOOR else _DASHES
+        looks[curve.label] = Style(_EXACT_COLOUR, shape, dashed=True)
     horizontal, vertical = _encoded(alt.X("x:Q"), x), _encoded(alt.Y("mean:Q"), y)
     layers = []
     for curve in curves:
@@ -200,8 +206,8 @@ def _layers(
         look = looks[curve.label]
         line = _chart(_rows(curve)).mark_line(
             color=look.colour,
-            strokeWidth=1.3 if look is reference else 1.8,
-            strokeDash=[5, 4] if look.dashed else [1, 0],
+            strokeWidth=1.3 if look.shape in (_DASHES, _DOTS) else 1.8,
+            strokeDash=[1.5, 3] if look.shape == _DOTS else [5, 4] if look.dashed else [1, 0],
         )
         layers.append(line.encode(x=horizontal, y=vertical))
     names = list(looks)

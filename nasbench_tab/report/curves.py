@@ -18,17 +18,21 @@ from nasbench_tab.stats.anytime import at_evaluations, at_seconds
 
 __all__ = [
     "EXACT",
+    "FLOOR",
     "POINTS",
     "SIMULATED",
     "Curve",
     "Panel",
     "evaluations_panel",
+    "floored",
     "seconds_panel",
     "trained_panel",
 ]
 
 #: Labels of random search's expectation: by its exact law, or from so many simulated runs.
 EXACT, SIMULATED, SIMULATED_RUNS = "random search, exact", "random search, simulated", 500
+#: Label of the table's own noise, and how far below the lowest curve it may lie to be drawn.
+FLOOR, _DEEPEST = "noise of the table", 5.0
 #: Points of a curve, at most; evenly spaced on a log axis.
 POINTS = 60
 _Floats = NDArray[np.float64]
@@ -62,6 +66,7 @@ class Panel(NamedTuple):
         no_exact: Why there is no exact one.
         quantity: What ``mean`` is.
         baseline: The law of random search behind ``exact``, at the same points.
+        floor: Level below which a regret is within the table's own noise, where that is known.
         x_title: Title of that axis without its unit, where it is not the usual one.
         y_title: Likewise.
     """
@@ -72,6 +77,7 @@ class Panel(NamedTuple):
     no_exact: str = ""
     quantity: Literal["regret", "rank", "share"] = "regret"
     baseline: Baseline | None = None
+    floor: Curve | None = None
     x_title: str = ""
     y_title: str = ""
 
@@ -135,6 +141,20 @@ def trained_panel(results: Results, summary: Summary) -> tuple[Panel | None, str
         searched.append(one._replace(found=automl_incumbents(one.found, final.seconds)))
     panel = seconds_panel(summary._replace(searched=searched))
     return panel and panel._replace(x_title="Search and final training"), ""
+
+
+def floored(panel: Panel, rope: float) -> Panel:
+    """Return the panel with a line at the table's own noise, unless that is unknown or far below.
+
+    Args:
+        panel: Curves of regret.
+        rope: Standard error of one reported value (:func:`~nasbench_tab.stats.verdict.seed_noise`).
+    """
+    means = [float(v) for curve in panel.curves for v in curve.mean if v > 0]
+    if not means or not rope * _DEEPEST >= min(means):
+        return panel
+    ends = np.array([f(float(c.x[i]) for c in panel.curves) for f, i in ((min, 0), (max, -1))])
+    return panel._replace(floor=Curve(FLOOR, ends, np.full(2, rope)))
 
 
 def _curve(summary: Summary, searched: Searched, x: _Floats, values: _Floats) -> list[Curve]:

@@ -33,7 +33,13 @@ from nasbench_tab.report.charts import Style, chart_svg, inline, pdf, styles, sw
 from nasbench_tab.report.checklist import checklist
 from nasbench_tab.report.checklist_text import latex, markdown
 from nasbench_tab.report.checklist_text import summary as boxes_summary
-from nasbench_tab.report.curves import Panel, evaluations_panel, seconds_panel, trained_panel
+from nasbench_tab.report.curves import (
+    Panel,
+    evaluations_panel,
+    floored,
+    seconds_panel,
+    trained_panel,
+)
 from nasbench_tab.report.latex import latex_table
 from nasbench_tab.report.references import exact_luck, landscapes, references
 from nasbench_tab.report.speed import speed_table
@@ -199,7 +205,8 @@ def _section(
         ),
     ):
         if panel is not None and panel.curves:
-            svg = chart_svg(panel, heading, unit, style)
+            rope = np.nan if belief.noise is None else belief.noise.rope
+            svg = chart_svg(floored(panel, rope), heading, unit, style)
             figures[f"{stem}-{name}"] = svg
             label = f"{said} on {summary.name}; figures in the table below"
             charts.append(Markup(inline(svg, escape(label))))  # noqa: S704 - made by vl-convert

@@ -1,4 +1,4 @@
-"""What stands beside the strategies and is none: random search's law, one random cell, the landscape."""
+"""What stands beside the strategies and is none: oracle, random search's law, one random cell, landscape."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from nasbench_tab.report.curves import Panel
 from nasbench_tab.report.summary import Summary
 from nasbench_tab.report.words import number
 from nasbench_tab.search.exact import Baseline, random_sampling, random_search_curve
-from nasbench_tab.search.final import reported
+from nasbench_tab.search.final import final_values, reported
 from nasbench_tab.search.landscape import Landscape, landscape, neighbor_array
 from nasbench_tab.search.optimism import random_search_optimism
 from nasbench_tab.stats.exact import LEVELS
 
-__all__ = ["SAMPLING", "Luck", "Reference", "exact_luck", "landscapes", "references"]
+__all__ = ["ORACLE", "SAMPLING", "Luck", "Reference", "exact_luck", "landscapes", "references"]
 
+#: Label of who knows the table and evaluates its best cell first: no search can do better.
+ORACLE = "oracle, the best cell at once"
 #: Label of one uniformly drawn cell.
 SAMPLING = "random sampling, exact"
 _LARGEST = 50_000  # cells; the neighbors of more take longer than the rest of a report
@@ -65,7 +67,7 @@ class Luck(NamedTuple):
 
 
 def references(summary: Summary, protocol: Protocol, panel: Panel) -> list[Reference]:
-    """Return random search at the end of a run and one cell drawn at random, where they are known.
+    """Return the oracle, random search at the end of a run and one cell drawn at random, where known.
 
     Args:
         summary: The benchmark.
@@ -76,6 +78,7 @@ def references(summary: Summary, protocol: Protocol, panel: Panel) -> list[Refer
     tests = list(summary.about["test_metrics"])
     if bench is None:
         return []
+    found.append(_oracle(summary, bench, protocol))
     if base is not None and panel.exact is not None:
         end = base.at[-1:].astype(np.int64)
         known = {test: _search(bench, protocol, end, test) for test in tests if base.is_exact}
@@ -86,6 +89,18 @@ def references(summary: Summary, protocol: Protocol, panel: Panel) -> list[Refer
     except (InvalidArgumentError, MissingValueError):  # trainings, or a cell that has no value
         pass
     return found
+
+
+def _oracle(summary: Summary, bench: Benchmark, protocol: Protocol) -> Reference:
+    """Return what regret is measured against: the best mean within reach, from the first evaluation on."""
+    best = float(summary.about["optimum"])
+    cell = np.array([bench.space.parse(summary.about["optimum_architecture"])], np.uint8)
+    means, none = protocol._replace(final="mean"), np.empty(0, np.int64)
+    tests = {
+        what.name: float(final_values(what, means, cell, none)[0])
+        for what in reported(bench, protocol)[1:]
+    }
+    return Reference(ORACLE, best, 0.0, (best, best, best), 0.0, tests)
 
 
 def _reference(label: str, base: Baseline, tests: dict[str, float]) -> Reference:

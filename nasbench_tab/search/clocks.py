@@ -50,7 +50,8 @@ class Clocks(NamedTuple):
 
     Attributes:
         elapsed: The protocol's clock when the run ended, all workers side by side.
-        search: Training seconds of all evaluations, summed over workers.
+        search: Training seconds of all evaluations, summed over workers; with one worker also what a
+            strategy said its own work took (:class:`~nasbench_tab.records.CostedProposal`).
         validation: Seconds of validation passes, likewise.
         final: The full training of the run's last incumbent: the mean over its training seeds.
     """

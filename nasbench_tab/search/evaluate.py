@@ -11,7 +11,7 @@ import numpy as np
 
 from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArchitectureError, MissingValueError, StrategyError
-from nasbench_tab.records import MEAN_SEED, Architecture, Observation, Protocol
+from nasbench_tab.records import MEAN_SEED, Architecture, CostedProposal, Observation, Protocol
 from nasbench_tab.search.protocol import searched_epochs
 from nasbench_tab.search.randomness import SeedDraw
 
@@ -43,7 +43,7 @@ def evaluator(
 
     def evaluate(proposal: Any) -> Evaluated:
         try:
-            cell, epoch = proposal
+            cell, epoch = proposal[:2] if type(proposal) is CostedProposal else proposal
         except (TypeError, ValueError) as err:
             raise StrategyError(
                 f"Strategy {label!r} must propose Proposal(architecture, epoch); got {proposal!r}."

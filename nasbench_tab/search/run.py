@@ -6,8 +6,9 @@
     (50, 'budget')
 
 The clock is simulated: each of ``workers`` workers takes a proposal as soon as it is free and gives
-the observation back when the training would have ended. No real time enters any result (unless the
-protocol says ``overhead="measured"``).
+the observation back when the training would have ended. A strategy that says what its own work takes
+(:class:`~nasbench_tab.records.CostedProposal`) moves the clock on by it. No real time enters any
+result (unless the protocol says ``overhead="measured"``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 
 from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError, StrategyError
-from nasbench_tab.records import Architecture, Observation, Problem, Protocol, Run
+from nasbench_tab.records import Architecture, CostedProposal, Observation, Problem, Protocol, Run
 from nasbench_tab.registry import load
 from nasbench_tab.search.evaluate import Answers, Evaluated, evaluator
 from nasbench_tab.search.protocol import (
@@ -139,13 +140,13 @@ def _simulate(
         while idle and started < limit and clock < budget:
             wanted = idle if started + idle <= limit else limit - started
             proposals = _asked(strategy, label, wanted)
-            if timed is not None:
-                clock += timed.taken()
+            clock += 0.0 if timed is None else timed.taken()
             if not proposals:
                 if not flight:
                     stop = "exhausted"
                 break
             for proposal in proposals:
+                clock += _declared(label, proposal)
                 observation, seed, value, code = evaluate(proposal)
                 status = observation.status
                 if status == "ok":
@@ -171,7 +172,7 @@ def _simulate(
         if not flight:
             return trials, free, stop
         end, _, observation, seed, value, code = heappop(flight)
-        clock = end if timed is None else max(end, clock)
+        clock = max(end, clock)  # the strategy's own work may have lasted longer
         idle += 1
         if resume:
             ended(observation, seed)
@@ -222,6 +223,20 @@ def _asked(strategy: Strategy, label: str, n: int) -> Sequence[Any]:
             f"Strategy {label!r} was asked for {n} proposals and gave {len(proposals)}."
         )
     return proposals
+
+
+def _declared(label: str, proposal: Any) -> float:
+    """Return what a strategy says that its own work on a proposal took."""
+    if type(proposal) is not CostedProposal:
+        return 0.0
+    seconds: Any = proposal.extra_seconds
+    known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not known or not 0 <= seconds < math.inf:
+        raise StrategyError(
+            f"Strategy {label!r} declared extra_seconds={seconds!r} in a proposal; expected a finite "
+            "number of seconds, at least 0."
+        )
+    return float(seconds)
 
 
 def _tell(strategy: Strategy, label: str, observations: list[Observation]) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "proportion_interval",
     "ratio_interval",
     "regret_at",
+    "spearman_interval",
     "spearman_rho",
     "tau_in_top",
     "top",
@@ -79,6 +80,26 @@ def spearman_rho(predicted: _Floats, actual: _Floats) -> float:
     if len(predicted) < 2 or np.ptp(predicted) == 0 or np.ptp(actual) == 0:
         return math.nan
     return float(spearmanr(predicted, actual).statistic)
+
+
+def spearman_interval(
+    predicted: _Floats, actual: _Floats, level: float = 0.95
+) -> tuple[float, float]:
+    """Return an interval of Spearman's rank correlation over the items that might have been drawn.
+
+    On Fisher's scale, with the standard error of Bonett and Wright, "Sample size requirements for
+    estimating Pearson, Kendall and Spearman correlations", Psychometrika 2000. NaN where the correlation
+    is, and below 5 items.
+    """
+    from scipy.special import ndtri
+
+    n, rho = len(predicted), spearman_rho(predicted, actual)
+    if n < 5 or math.isnan(rho):
+        return math.nan, math.nan
+    if abs(rho) > 1 - 1e-12:  # infinitely far on that scale
+        return rho, rho
+    half = float(ndtri((1 + level) / 2)) * math.sqrt((1 + rho**2 / 2) / (n - 3))
+    return math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
 
 
 def tau_in_top(predicted: _Floats, actual: _Floats, share: float = 0.1) -> float:

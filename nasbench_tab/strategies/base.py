@@ -8,7 +8,9 @@ A strategy is made by calling its class with ``(problem, rng, **settings)`` and 
 ``problem`` says where to search (:class:`~nasbench_tab.records.Problem`), ``rng`` is the run's own
 generator and must be the only source of randomness, and every setting has a name and a default.
 Observations carry validation scores only, greater is better. With several workers, ``ask`` is called
-while earlier proposals are still being evaluated, and observations come back in any order.
+while earlier proposals are still being evaluated, and observations come back in any order. A method
+whose own work takes time, scores of many cells for example, proposes
+:class:`~nasbench_tab.records.CostedProposal`, and pays for it.
 
 A plain function is enough for a method that looks at the whole history each time::
 
@@ -33,7 +35,7 @@ from typing import Protocol as Interface
 import numpy as np
 
 from nasbench_tab.errors import InvalidArgumentError, StrategyError
-from nasbench_tab.records import Observation, Problem, Proposal
+from nasbench_tab.records import CostedProposal, Observation, Problem, Proposal
 
 __all__ = [
     "FunctionStrategy", "Strategy", "StrategySpec", "real", "rounded_epoch", "uniforms", "whole",
@@ -45,7 +47,7 @@ _SLACK = 1e-9  # relative: 81 * 3**-3 may come out just below 3
 class Strategy(Interface):
     """What every strategy has; no base class is needed."""
 
-    def ask(self, n: int) -> Sequence[Proposal]:
+    def ask(self, n: int) -> Sequence[Proposal | CostedProposal]:
         """Return at most ``n`` proposals; none if there is nothing more to propose for now."""
 
     def tell(self, observations: Sequence[Observation]) -> None:
@@ -65,14 +67,14 @@ class FunctionStrategy:
         self._propose, self._problem, self._rng, self._settings = propose, problem, rng, settings
         self._history: list[Observation] = []
 
-    def ask(self, n: int) -> list[Proposal]:
+    def ask(self, n: int) -> list[Proposal | CostedProposal]:
         """Call the function ``n`` times; it returns an architecture, a Proposal or None."""
         answers = [
             self._propose(self._problem, self._rng, self._history, **self._settings)
             for _ in range(n)
         ]
         return [
-            answer if isinstance(answer, Proposal) else Proposal(answer)
+            answer if isinstance(answer, (Proposal, CostedProposal)) else Proposal(answer)
             for answer in answers
             if answer is not None
         ]

@@ -223,7 +223,7 @@ def _check_calls(spec: StrategySpec, bench: Benchmark) -> None:
     for _ in range(20):
         proposals: Sequence[Any] = at_work.ask(5)
         require(len(proposals) <= 5, f"{spec.label}: ask(5) gave {len(proposals)} proposals")
-        for cell, epoch in proposals:
+        for cell, epoch, *_ in proposals:
             require(bench.space.contains(cell), f"{spec.label} proposed {cell!r}, not in the space")
             require(
                 epoch is None or epoch in bench.epochs, f"{spec.label} proposed epoch {epoch!r}"

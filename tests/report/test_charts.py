@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nasbench_tab.report.charts import chart_svg, groups_svg, inline, pdf, styles, swatch
-from nasbench_tab.report.curves import EXACT, Curve, Panel
+from nasbench_tab.report.curves import EXACT, FLOOR, Curve, Panel, floored
 from nasbench_tab.stats.manytasks import CriticalDifference
 
 from .conftest import ODD_LABEL
@@ -42,6 +42,20 @@ def test_a_chart_names_everything_once() -> None:
     for text in ("title", "Evaluations", "Mean regret (points)", "one", "two", EXACT):
         assert found.count(text) == 1
     assert [text for text in found if text in ("1", "10", "100")]
+
+
+def test_the_noise_of_the_table_is_a_line_of_its_own() -> None:
+    shown = floored(panel("one", "two"), 0.05)
+    assert shown.floor is not None
+    assert shown.floor.mean.tolist() == [0.05, 0.05]
+    assert shown.floor.x.tolist() == [X[0], X[-1]]
+    document = svg(shown)
+    assert texts(document).count(FLOOR) == 1
+    assert 'stroke-dasharray="1.5,3"' in document
+    assert svg(panel("one", "two")) == svg(floored(panel("one", "two"), 0.001))  # far below
+    assert floored(panel("one"), float("nan")).floor is None
+    flat = panel("one")._replace(curves=[Curve("one", X, np.zeros_like(X))])
+    assert floored(flat, 0.1).floor is None  # nothing on a logarithmic axis to compare with
 
 
 def test_styles_differ_and_do_not_depend_on_what_comes_later() -> None:

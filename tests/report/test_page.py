@@ -272,7 +272,7 @@ def test_the_latex_table_is_well_formed(compared: Compared) -> None:
     rows = [
         line for line in table.splitlines() if line.endswith(r"\\") and "multicolumn" not in line
     ]
-    assert len(rows) == 1 + 2 * 4  # titles; two strategies and two exact laws, twice
+    assert len(rows) == 1 + 2 * 5  # titles; two strategies, the oracle and two exact laws, twice
     assert {len(re.split(r"(?<!\\)&", row)) for row in rows} == {len(columns[1])}
     for rule in ("toprule", "midrule", "bottomrule"):
         assert f"\\{rule}" in table

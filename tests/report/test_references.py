@@ -55,9 +55,33 @@ def test_one_random_cell_is_the_space_itself(compared: Compared, name: str) -> N
 
 
 @pytest.mark.parametrize("name", BOTH)
+def test_the_oracle_has_the_best_cell_and_no_regret(compared: Compared, name: str) -> None:
+    results, bench = compared(benchmarks=[name]), load(name)
+    found = beside(results)[0]
+    cells = bench.measured()
+    values = np.asarray(bench.query(cells))
+    best = int(values.argmax() if name == "small" else values.argmin())
+    assert found.label == "oracle, the best cell at once"
+    assert (found.mean, found.sd, found.regret) == (values[best], 0.0, 0.0)
+    assert found.quartiles == (values[best],) * 3
+    tests = {m: bench.query(cells[best : best + 1], m)[0] for m in bench.metrics if "test" in m}
+    assert found.tests == pytest.approx(tests)
+    (summary,) = summarise(results)
+    assert min(outcome.regret.value for outcome in summary.outcomes) >= found.regret
+
+
+def test_the_oracle_keeps_the_limits(compared: Compared) -> None:
+    bench = load("nb201-cifar10")
+    results = compared(benchmarks=["nb201-cifar10"], limits=(("parameters", 0.3),), runs=6)
+    found = beside(results)[0]
+    within = bench.measured()[bench.query(bench.measured(), "parameters") <= 0.3]
+    assert found.mean == np.asarray(bench.query(within)).max() < bench.query(bench.measured()).max()
+
+
+@pytest.mark.parametrize("name", BOTH)
 def test_random_search_by_its_law_is_that_of_many_runs(compared: Compared, name: str) -> None:
     results = compared(["random"], [name], 2000, evaluations=5)
-    found = beside(results)[0]
+    found = beside(results)[1]
     (outcome,) = summarise(results)[0].outcomes
     error = outcome.sd / np.sqrt(outcome.n)
     assert found.label == "random search, exact"
@@ -84,7 +108,7 @@ def test_both_rows_are_full(compared: Compared) -> None:
 
 def test_without_a_law_the_row_says_that_it_is_simulated(compared: Compared) -> None:
     results = compared(repeats="forbid")
-    first, second = beside(results)
+    _, first, second = beside(results)
     assert first.label == "random search, simulated"
     assert np.isfinite([first.mean, first.sd, *first.quartiles]).all()
     assert second.label == "random sampling, exact"

@@ -16,6 +16,8 @@ from nasbench_tab.stats.prediction import (
     point_scores,
     precision_at,
     regret_at,
+    spearman_interval,
+    spearman_rho,
     tau_in_top,
 )
 
@@ -73,3 +75,25 @@ def test_a_number_that_cannot_be(k: int) -> None:
     for score in (precision_at, regret_at):
         with pytest.raises(InvalidArgumentError, match="1 to 5"):
             score(np.arange(5.0), np.arange(5.0), k)
+
+
+@pytest.mark.parametrize("true", [0.0, 0.6, 0.9])
+def test_the_interval_of_spearman_covers(true: float) -> None:
+    rng, n = np.random.default_rng(3), 60
+    rho = 6 / math.pi * math.asin(true / 2)  # Spearman's, of two normals with this correlation
+    hits = 0
+    for _ in range(400):
+        one = rng.normal(size=n)
+        other = true * one + math.sqrt(1 - true**2) * rng.normal(size=n)
+        low, high = spearman_interval(one, other)
+        assert low < spearman_rho(one, other) < high
+        hits += low <= rho <= high
+    assert 0.92 <= hits / 400 <= 0.98
+
+
+def test_the_interval_of_spearman_at_its_ends() -> None:
+    actual = np.arange(12.0)
+    assert spearman_interval(actual, actual) == (1.0, 1.0)
+    assert spearman_interval(-actual, actual) == pytest.approx((-1.0, -1.0))
+    assert all(map(math.isnan, spearman_interval(actual[:4], actual[:4])))
+    assert all(map(math.isnan, spearman_interval(np.ones(9), np.arange(9.0))))
