@@ -28,6 +28,14 @@ with one seed (a table of one seed) or the ensemble's prediction, fitted on that
 (five folds)? Mean absolute errors and their ratio with a 95 % bootstrap interval over networks:
 
     .venv/bin/python tools/accuracy.py --draws 0 --one-seed nb201-cifar10 nb201-fashion
+
+Intervals (``--intervals TABLE``): one training of each network, drawn; a whole surrogate is fitted on some of
+them (``--labels``) and its 90 % intervals are tested on all others, by tenth of the predicted level; none is
+widened for being novel. Widths are shares of the constant width that plain conformal prediction gives to all.
+Coverage is a mean over draws; behind it the deviation of one draw from it, and the interval of Clopper and
+Pearson for so many networks as a draw tests:
+
+    .venv/bin/python tools/accuracy.py --intervals nb201-cifar10 --labels 300 --draws 20
 """
 
 from __future__ import annotations
@@ -44,15 +52,20 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 import nasbench_tab as nbt
-from nasbench_tab.predictors.base import groups_of
+from nasbench_tab.fitting.assess_parts import only
+from nasbench_tab.fitting.fit import fit_surrogate
+from nasbench_tab.fitting.observed import observe
+from nasbench_tab.predictors.base import Runs, groups_of
 from nasbench_tab.predictors.ensemble import fit_ensemble
 from nasbench_tab.predictors.features import features, metric_columns
+from nasbench_tab.predictors.model import predict
 from nasbench_tab.predictors.trees import Settings, fit_trees
 from nasbench_tab.stats.bootstrap import mean_interval, resampling_weights, widened_level
 from nasbench_tab.stats.prediction import (
     kendall_tau,
     point_scores,
     precision_at,
+    proportion_interval,
     ratio_interval,
     tau_in_top,
 )
@@ -237,6 +250,48 @@ def one_seed(name: str) -> None:
         )
 
 
+def interval_draw(runs: Runs, n: int, number: int) -> tuple[Floats, Floats]:
+    """Return coverage and width by tenth of level, ``(10,)`` each; the last place is the predicted best."""
+    rng = np.random.default_rng([number, n])
+    shuffled = rng.permutation(len(runs.groups))
+    each = shuffled[np.unique(runs.groups[shuffled], return_index=True)[1]]
+    fitted, rest = np.split(rng.permutation(each), [n])
+    surrogate, held_out = fit_surrogate(only(runs, fitted, final=True), rng)
+    x = features(runs.space, runs.cells[rest]).x
+    found = predict(surrogate, runs.objective, x, np.zeros(len(rest), bool), runs.epochs[-1])
+    final = runs.curves[runs.objective][:, -1]
+    off = np.sort(np.abs(final[fitted] - held_out[runs.objective].mean[:, -1]))
+    plain = 2 * off[int(np.ceil(0.9 * (n + 1))) - 1]
+    inside = (final[rest] >= found.lower) & (final[rest] <= found.upper)
+    tenths = np.array_split(np.argsort(found.mean, kind="stable"), 10)
+    widths = (found.upper - found.lower) / plain
+    return np.array([inside[t].mean() for t in tenths]), np.array(
+        [widths[t].mean() for t in tenths]
+    )
+
+
+def intervals(name: str, sizes: list[int], draws: int, jobs: int) -> None:
+    """Print how often intervals cover the training of a network that was not fitted on."""
+    runs = observe(name).runs
+    networks = len(np.unique(runs.groups))
+    for n in sizes:
+        if n >= networks:
+            continue
+        results = Parallel(n_jobs=jobs)(delayed(interval_draw)(runs, n, i) for i in range(draws))
+        coverage, width = np.array(list(results)).swapaxes(0, 1)
+        print(f"\n{name}, {n} labels, {networks - n:,} networks tested, {draws} draws")
+        for tenth in (*range(10), None):
+            chosen = slice(None) if tenth is None else [tenth]
+            every = coverage[:, chosen].mean(axis=1)
+            tested = round((networks - n) / (1 if tenth is None else 10))
+            low, high = proportion_interval(every.mean() * tested, tested)
+            print(
+                f"  {'all' if tenth is None else f'tenth {tenth + 1}':8} covers {every.mean():.3f} (one draw "
+                f"{every.std(ddof=1):.3f}) [{low:.3f}, {high:.3f}], width {width[:, chosen].mean():.3f} of plain",
+                flush=True,
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -250,8 +305,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--data", type=Path, help="folder of Accel-NASBench's archive")
     parser.add_argument("--one-seed", nargs="+", default=[], metavar="TABLE")
+    parser.add_argument("--intervals", nargs="+", default=[], metavar="TABLE")
     given = parser.parse_args()
-    if given.draws:
+    if given.intervals and given.draws < 2:
+        parser.error("--intervals needs --draws 2 or more: it tells how draws differ")
+    for name in given.intervals:
+        intervals(name, given.labels, given.draws, given.jobs)
+    if given.draws and not given.intervals:
         nb201(given.split, given.labels, given.draws, given.jobs)
     if given.data:
         accel(given.data)
