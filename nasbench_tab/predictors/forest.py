@@ -7,7 +7,7 @@ NumPy here and XGBoost itself give the same answer, bit by bit.
 Thousands of nodes ask a few hundred distinct questions, since most features are counts; each is answered
 once. A few rows then walk from node to node. Many rows are answered together: the answers of 64 rows are
 the bits of one word, every node of a level is asked whichever a row has come to, and what was answered
-above selects. It is half of what XGBoost takes.
+above selects. On 1,056 trees of depth 5 that takes a third of XGBoost's own time.
 """
 
 from __future__ import annotations

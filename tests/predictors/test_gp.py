@@ -31,7 +31,7 @@ def data(
 
 def standard(x: NDArray[np.float32], fitted: NDArray[np.float32], unit: float) -> Floats:
     logs, of = (np.sign(a) * np.log1p(np.abs(a.astype(float))) for a in (x, fitted))
-    return np.round((logs - of.mean(axis=0)) / of.std(axis=0) * unit) / unit
+    return np.asarray(np.round((logs - of.mean(axis=0)) / of.std(axis=0) * unit) / unit)
 
 
 def kernel(a: Floats, b: Floats, length: float) -> Floats:
