@@ -33,7 +33,6 @@ from nasbench_tab.fitting.observed import observe
 from nasbench_tab.predictors.features import features
 from nasbench_tab.predictors.forest import Forest, forest_of, outputs
 from nasbench_tab.predictors.model import predict
-from nasbench_tab.predictors.trees import _booster
 from nasbench_tab.registry import surrogate_folder, surrogate_names
 
 NAME = "nb201-fashion"
@@ -71,20 +70,19 @@ def single(bench: SurrogateBenchmark) -> None:
     """Print the median of single questions, each a cell that was not asked before."""
     model = bench._surrogate.models[bench.objective.name].ensemble.trees.models[0]
     forest = forest_of(model)
+    n_trees = len(forest.leaves)
     cells = list(dict.fromkeys(map(bench.space.canonical, map(tuple, bench.measured().tolist()))))
     fresh: Iterator[Any] = iter(cells)
     x = features(bench.space, np.array(cells[:512], np.uint8)).x
     rows = iter([row[None] for row in x] * 20)
-    booster = _booster(model)
+    booster = booster_of(model)
     calls: dict[str, Callable[[], object]] = {
         "lookup with interval, a cell not seen before": lambda: bench.lookup(next(fresh)),
         "lookup with interval, a cell seen before": lambda: bench.lookup(cells[0]),
         f"a simulated curve ({len(bench.epochs)} epochs), not seen before": lambda: curve(
             bench, next(fresh)
         ),
-        f"peer: {len(forest.roots):,} trees, one row, xgboost": lambda: booster.inplace_predict(
-            next(rows)
-        ),
+        f"peer: {n_trees:,} trees, one row, xgboost": lambda: booster.inplace_predict(next(rows)),
     }
     session = onnx_session(forest)
     if session is not None:
@@ -98,7 +96,7 @@ def single(bench: SurrogateBenchmark) -> None:
             call()
             if round_ >= 20:  # the first warm up
                 seconds[name].append(time.process_time() - begin)
-    peer = statistics.median(seconds[f"peer: {len(forest.roots):,} trees, one row, xgboost"])
+    peer = statistics.median(seconds[f"peer: {n_trees:,} trees, one row, xgboost"])
     for name, values in seconds.items():
         middle, high = np.quantile(values, [0.5, 0.95])
         print(
@@ -119,7 +117,7 @@ def batches(bench: SurrogateBenchmark) -> None:
     large = np.array(macro.sample(np.random.default_rng(0), ROWS), np.uint8)
     x = features(bench.space, cells).x
     trees, none = model.trees, np.zeros(ROWS, bool)
-    booster = _booster(trees.models[0])
+    booster = booster_of(trees.models[0])
     limit = "peer: its trees in xgboost"
     calls: dict[str, tuple[Callable[[], object], int]] = {
         limit: (partial(booster.inplace_predict, x), 1),
@@ -128,6 +126,7 @@ def batches(bench: SurrogateBenchmark) -> None:
             1,
         ),
         "of it: trees": (partial(trees.members, x, 1), 1),
+        "query of cells: features, flag, mean and interval": (lambda: bench.query(cells), 1),
         "flag": (lambda: surrogate.novelty.flag(surrogate.novelty.score(x)), 1),
         f"features, {bench.space.name}": (partial(features, bench.space, cells), 1),
         f"features, {macro.name}": (partial(features, macro, large), 1),
@@ -199,8 +198,13 @@ def onnx_session(forest: Forest) -> Any:
         print("  (onnxruntime is left out: it or onnx is not installed)")
         return None
     tree, number, output = tree_of_nodes(forest)
-    left, right = forest.child.reshape(-1, 2).T
-    leaf = left == np.arange(len(left))
+    order = np.argsort(tree, kind="stable")  # it wants trees one after the other
+    leaf = (forest.left == np.arange(len(forest.left)))[order]
+    left = number[forest.left[order]]
+    # Leaves ask a question that is none.
+    feature = np.append(forest.feature, 0)[forest.question[order]]
+    threshold = np.append(forest.threshold, np.float32(0))[forest.question[order]]
+    tree, number, output = tree[order], number[order], output[order]
     node = helper.make_node(
         "TreeEnsembleRegressor",
         ["x"],
@@ -209,15 +213,15 @@ def onnx_session(forest: Forest) -> Any:
         n_targets=len(forest.starts),
         nodes_treeids=tree.tolist(),
         nodes_nodeids=number.tolist(),
-        nodes_featureids=forest.feature.tolist(),
-        nodes_values=np.where(leaf, 0, forest.threshold).tolist(),
+        nodes_featureids=feature.tolist(),
+        nodes_values=threshold.tolist(),
         nodes_modes=np.where(leaf, "LEAF", "BRANCH_LT").tolist(),
-        nodes_truenodeids=np.where(leaf, 0, number[left]).tolist(),
-        nodes_falsenodeids=np.where(leaf, 0, number[right]).tolist(),
+        nodes_truenodeids=np.where(leaf, 0, left).tolist(),
+        nodes_falsenodeids=np.where(leaf, 0, left + 1).tolist(),
         target_treeids=tree[leaf].tolist(),
         target_nodeids=number[leaf].tolist(),
         target_ids=output[leaf].tolist(),
-        target_weights=forest.value[leaf].tolist(),
+        target_weights=forest.value[order][leaf].tolist(),
     )
     graph = helper.make_graph(
         [node],
@@ -240,8 +244,22 @@ def onnx_session(forest: Forest) -> Any:
 
 def tree_of_nodes(forest: Forest) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return each node's tree, its number in that tree, and the output that the tree belongs to."""
-    first = np.sort(forest.roots)  # trees lie one after the other, each from its root on
-    at = np.searchsorted(first, np.arange(len(forest.feature)), side="right") - 1
-    place = np.argsort(forest.roots)  # among the trees sorted by output
-    output = np.searchsorted(forest.starts, place, side="right") - 1
-    return at, np.arange(len(at)) - first[at], output[at]
+    n_trees = len(forest.leaves)
+    tree = np.zeros(len(forest.left), np.intp)
+    tree[:n_trees] = np.arange(n_trees)
+    for node, left in enumerate(forest.left.tolist()):  # children come after their parents
+        if left != node:
+            tree[left : left + 2] = tree[node]
+    order = np.argsort(tree, kind="stable")
+    first = np.searchsorted(tree[order], np.arange(n_trees))
+    number = np.empty_like(tree)
+    number[order] = np.arange(len(tree)) - first[tree[order]]
+    return tree, number, np.searchsorted(forest.starts, tree, side="right") - 1
+
+
+def booster_of(model: bytes) -> Any:
+    import xgboost
+
+    booster = xgboost.Booster({"nthread": 1})
+    booster.load_model(bytearray(model))
+    return booster

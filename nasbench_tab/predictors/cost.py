@@ -132,17 +132,17 @@ def work_of(space: Space, cells: NDArray[np.uint8]) -> _Floats:
         cells: ``(n, cell length)`` **as they are trained**: a network built with its dead edges computes
             them, so that it is not the canonical cell's time.
     """
-    choices = np.array(space.choices)
-    counts = [
-        (cells[:, choices == n] == option).sum(axis=1)
-        for n in np.unique(choices).tolist()
-        for option in range(n)
-    ]
-    figures = space.figures(cells)
-    # An operation of the cell is done once in each of the network's cells.
-    again = [count * figures["cells"] for count in counts] if "cells" in figures else []
-    columns = [*counts, *again, *figures.values(), np.ones(len(cells))]
-    return np.maximum(np.stack(columns, axis=1).astype(np.float64), 0.0)
+    choices, figures = space.choices, space.figures(cells)
+    parts: list[NDArray[Any]] = []
+    for n in sorted(set(choices)):
+        alike = cells[:, [place for place, many in enumerate(choices) if many == n]]
+        parts.append((alike[:, :, None] == np.arange(n, dtype=np.uint8)).sum(axis=1))
+    if "cells" in figures:
+        # An operation of the cell is done once in each of the network's cells.
+        parts += [counts * figures["cells"][:, None] for counts in parts]
+    figured = np.stack([*figures.values(), np.ones(len(cells))], axis=1)
+    work: _Floats = np.concatenate([*parts, figured], axis=1, dtype=np.float64)
+    return np.maximum(work, 0.0, out=work)
 
 
 def fit_cost(

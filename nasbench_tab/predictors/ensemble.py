@@ -31,6 +31,7 @@ _REACH, _USUAL = 0.6, 500
 #: From so many networks on (and half as many values of each target) a fifth of them can be spared, to see
 #: which of ``_REACHES`` is best.
 _MANY, _REACHES = 1000, (0.1, 0.3, 1.0, 3.0)
+_TINY = float(np.finfo(float).tiny)
 
 
 class Ensemble(NamedTuple):
@@ -63,11 +64,9 @@ class Ensemble(NamedTuple):
             return members
         if self.columns.max() >= x.shape[1]:
             raise _apart()
-        smooth = self.gp.mean(np.asarray(x, np.float32)[:, self.columns], targets)
+        smooth = self.gp.mean(np.asarray(x, np.float32).take(self.columns, axis=1), targets)
         # Added one by one: NumPy's own sum depends on the shape in its last bit.
-        total = members[:, 0].copy()
-        for place in range(1, members.shape[1]):
-            total += members[:, place]
+        total = np.add.accumulate(members, axis=1)[:, -1]
         apart = smooth - total / members.shape[1]
         moved: _Floats = members + _moves(apart, self.reach[: apart.shape[1]])[:, None]
         return moved
@@ -128,7 +127,7 @@ def _moves(apart: _Floats, reach: _Floats) -> _Floats:
     """Return how far the trees are moved to a process that is ``apart`` from them, ``(n, K)`` both."""
     # Not at all where the reach is 0: there more than half of the values are one number.
     squared = reach**2
-    moves: _Floats = _SHARE * squared / np.maximum(squared + apart**2, np.finfo(float).tiny) * apart
+    moves: _Floats = _SHARE * squared / np.maximum(squared + apart**2, _TINY) * apart
     return moves
 
 

@@ -1,8 +1,13 @@
-"""The nodes of an XGBoost model as flat arrays, and how a row falls to its leaves.
+"""The trees of an XGBoost model as flat arrays, and how rows fall to their leaves.
 
 Values at leaves are whole numbers of 2^-24, and those of one output's trees add up to at most 1 in
 size (:func:`round_leaves` makes them so). Sums of such numbers are exact in float32, in any order:
 NumPy here and XGBoost itself give the same answer, bit by bit.
+
+Thousands of nodes ask a few hundred distinct questions, since most features are counts; each is answered
+once. A few rows then walk from node to node. Many rows are answered together: the answers of 64 rows are
+the bits of one word, every node of a level is asked whichever a row has come to, and what was answered
+above selects. On 1,056 trees of depth 5 that takes a third of XGBoost's own time.
 """
 
 from __future__ import annotations
@@ -21,41 +26,87 @@ _UNIT = 2.0**-24
 # Of the fit, each node's; no answer depends on them. As zeros they take next to no space once compressed.
 _STATISTICS = ("base_weights", "loss_changes", "sum_hessian")
 
+_FEW = 12  # up to this many rows walk
+_BLOCK = 512  # rows answered together, a multiple of 64: what they need fits the cache
+_DEEPEST = 8  # trees beyond are not filled up with questions: their rows walk, however many
+
 
 class Forest(NamedTuple):
-    """The trees of a model with ``M`` outputs, sorted by output.
+    """The ``T`` trees of a model with ``M`` outputs, sorted by output.
+
+    Nodes are numbered level by level, siblings one after the other; the first ``T`` are the roots.
 
     Attributes:
         n_features: Of a row.
-        depth: Of the deepest tree.
-        roots: ``(T,)`` node numbers.
+        depth: ``D``, of the deepest tree.
         starts: ``(M,)`` first tree of each output.
-        feature: ``(N,)`` what an inner node looks at; 0 for a leaf.
-        threshold: ``(N,)`` float32; a row goes left if its feature is below.
-        child: ``(2 N,)`` left and right child of each node; a leaf's are itself.
+        feature: ``(Q,)`` what each distinct question looks at.
+        threshold: ``(Q,)`` float32; the answer is yes unless the feature is below.
+        question: ``(N,)`` of each node; leaves have number ``Q``, whose answer is always no.
+        left: ``(N,)`` the node after a no, that after a yes is the next; a leaf's is itself.
         value: ``(N,)`` float32 of a leaf; 0 for an inner node.
+        levels: For each level ``d``, ``(2^d, T)`` questions: row ``r`` after those answers above whose bits
+            make ``r``, the root's the lowest. Below leaves, question ``Q`` again.
+            Empty where trees are too deep to be filled up.
+        leaves: ``(T, 2^D)`` float32 values after all answers; where trees are too deep, ``(T, 1)``.
     """
 
     n_features: int
     depth: int
-    roots: NDArray[np.intp]
     starts: NDArray[np.intp]
     feature: NDArray[np.intp]
     threshold: NDArray[np.float32]
-    child: NDArray[np.intp]
+    question: NDArray[np.intp]
+    left: NDArray[np.intp]
     value: NDArray[np.float32]
+    levels: tuple[NDArray[np.intp], ...]
+    leaves: NDArray[np.float32]
 
 
 def outputs(forest: Forest, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the outputs ``(n, M)`` for rows ``(n, F)``."""
     found = np.empty((len(x), len(forest.starts)), np.float32)
-    for out, row in zip(found, x, strict=True):
-        node = forest.roots
-        for _ in range(forest.depth):
-            right = row[forest.feature[node]] >= forest.threshold[node]
-            node = forest.child[2 * node + right]
-        np.add.reduceat(forest.value[node], forest.starts, out=out)
+    if len(x) <= _FEW or len(forest.levels) < forest.depth:
+        for out, row in zip(found, x, strict=True):
+            np.add.reduceat(_walked(forest, row), forest.starts, out=out)
+    else:
+        for start in range(0, len(x), _BLOCK):
+            found[start : start + _BLOCK] = _together(forest, x[start : start + _BLOCK])
     return found
+
+
+def _walked(forest: Forest, row: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the values ``(T,)`` of one row's leaves."""
+    yes = np.zeros(len(forest.feature) + 1, np.intp)
+    yes[:-1] = row.take(forest.feature) >= forest.threshold
+    node = np.arange(len(forest.leaves))
+    for _ in range(forest.depth):
+        node = forest.left.take(node) + yes.take(forest.question.take(node))
+    return forest.value.take(node)
+
+
+def _together(forest: Forest, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the outputs ``(n, M)`` of up to 512 rows."""
+    n, n_trees, size = len(x), *forest.leaves.shape
+    yes = np.zeros((len(forest.feature) + 1, -(-n // 64) * 64), bool)
+    yes[:-1, :n] = x.T.take(forest.feature, axis=0) >= forest.threshold[:, None]
+    words = np.packbits(yes, axis=1, bitorder="little").view(np.uint64)
+    answers: list[NDArray[np.uint64]] = []
+    for questions in forest.levels:
+        asked = words.take(questions, axis=0)
+        for above in answers:
+            asked = asked[::2] ^ ((asked[::2] ^ asked[1::2]) & above)
+        answers.append(asked[0])
+    place = np.zeros((n_trees, yes.shape[1]), np.uint8)
+    for answer in reversed(answers):
+        place += place
+        place += np.unpackbits(answer.view(np.uint8), axis=1, bitorder="little")
+    first = size * np.arange(n_trees)[:, None]
+    found = np.empty((len(forest.starts), yes.shape[1]), np.float32)
+    ends = [*forest.starts[1:].tolist(), n_trees]
+    for out, start, end in zip(found, forest.starts.tolist(), ends, strict=True):
+        forest.leaves.take(place[start:end] + first[start:end]).sum(axis=0, out=out)
+    return found[:, :n].T
 
 
 def round_leaves(model: bytearray) -> float:
@@ -90,23 +141,50 @@ def forest_of(model: bytes) -> Forest:
     if nodes.largest() > 1 or (steps != np.rint(steps)).any():
         raise _altered("its leaves are not those that were written")
     order = np.argsort(nodes.output, kind="stable")
-    roots = nodes.roots[order]
-    own = np.arange(n)
-    child = np.stack([np.where(leaf, own, nodes.left), np.where(leaf, own, nodes.right)], axis=1)
-    depth, level = 0, roots[~leaf[roots]]
-    while len(level):
-        depth, below = depth + 1, child[level].ravel()
-        level = below[~leaf[below]]
+    # Feature and threshold's bits as one number: far sooner than unique rows.
+    bits = nodes.condition.view(np.uint32).astype(np.int64)
+    asked, number = np.unique((nodes.feature << 32 | bits)[~leaf], return_inverse=True)
+    question = np.full(n, len(asked))
+    question[~leaf] = number
+    old, left = _by_level(nodes, nodes.roots[order])
+    depth, numbers = len(old) - 1, np.concatenate(old)
+    question, value = question[numbers], np.where(leaf, nodes.condition, np.float32(0))[numbers]
+    levels, reached = [], np.arange(len(order))[None]
+    if depth <= _DEEPEST:
+        for _ in range(depth):
+            levels.append(question[reached])
+            no = left[reached]
+            reached = np.concatenate([no, no + (no != reached)])
     return Forest(
-        nodes.n_features,
-        depth,
-        roots,
-        np.searchsorted(nodes.output[order], np.arange(nodes.n_outputs)),
-        np.where(leaf, 0, nodes.feature),
-        nodes.condition,
-        child.ravel(),
-        np.where(leaf, nodes.condition, np.float32(0)),
+        n_features=nodes.n_features,
+        depth=depth,
+        starts=np.searchsorted(nodes.output[order], np.arange(nodes.n_outputs)),
+        feature=(asked >> 32).astype(np.intp),
+        threshold=asked.astype(np.uint32).view(np.float32),
+        question=question,
+        left=left,
+        value=value,
+        levels=tuple(levels),
+        leaves=np.ascontiguousarray(value[reached].T),
     )
+
+
+def _by_level(
+    nodes: _Nodes, level: NDArray[np.intp]
+) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
+    """Return the nodes of each level from the roots on, and the left child of each, numbered so."""
+    found: list[NDArray[np.intp]] = []
+    left: list[NDArray[np.intp]] = []
+    first = 0
+    while len(level):
+        inner = ~nodes.leaf[level]
+        own = first + np.arange(len(level))
+        first += len(level)
+        own[inner] = first + 2 * np.arange(inner.sum())
+        found.append(level)
+        left.append(own)
+        level = np.stack([nodes.left[level[inner]], nodes.right[level[inner]]], axis=1).ravel()
+    return found, np.concatenate(left)
 
 
 class _Nodes(NamedTuple):

@@ -155,21 +155,23 @@ def _finished(
     # At the last epoch it is the first target, exactly; the others may not have been computed.
     last = epoch == surrogate.epochs[-1]
     decoded = members[:, :, 0] if last else model.basis.decode(members, epoch)
-    mean = decoded.mean(axis=1)
-    doubt = decoded.std(axis=1, ddof=1)
-    mean = np.clip(mean, metric.lower, metric.upper)
+    # By hand: for one architecture, half the time of NumPy's own mean and std.
+    mean = decoded.sum(axis=1) / decoded.shape[1]
+    off = decoded - mean[:, None]
+    doubt = np.sqrt((off * off).sum(axis=1) / (decoded.shape[1] - 1))
+    mean = _within(mean, metric)
     noise = model.noise.sd_at(mean, surrogate.epochs.index(epoch))
     lower, upper = model.band(epoch).bounds(mean, total_sd(doubt, noise), COVERAGE)
     if novel.any():
         factor = np.where(novel, WIDENING, 1.0)
         lower, upper = mean - factor * (mean - lower), mean + factor * (upper - mean)
-    return Predicted(
-        mean,
-        doubt,
-        noise,
-        np.clip(lower, metric.lower, metric.upper),
-        np.clip(upper, metric.lower, metric.upper),
-    )
+    return Predicted(mean, doubt, noise, _within(lower, metric), _within(upper, metric))
+
+
+def _within(values: _Floats, metric: Metric) -> _Floats:
+    """Return values within the metric's range: np.clip, which takes thrice as long for one."""
+    found: _Floats = np.minimum(np.maximum(values, metric.lower), metric.upper)
+    return found
 
 
 def total_sd(doubt: _Floats, noise: _Floats) -> _Floats:

@@ -101,7 +101,8 @@ class Novelty(NamedTuple):
         """Return features as whole numbers of steps from their means."""
         with np.errstate(over="ignore"):  # infinitely many steps are the limit
             off = (x - self.centre) * self.scale
-        steps: NDArray[np.float32] = np.rint(off.clip(-self.limit, self.limit))
+        np.minimum(np.maximum(off, -self.limit, out=off), self.limit, out=off)
+        steps: NDArray[np.float32] = np.rint(off, out=off)
         return steps
 
     def _squares(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

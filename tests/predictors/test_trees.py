@@ -46,7 +46,7 @@ def test_it_learns_each_target() -> None:
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(1, 1), (1, 4), (5, 9), (4, 0)]))
 @settings(max_examples=8, deadline=None)
 def test_one_row_and_many_give_the_same_bits(seed: int, shape: tuple[int, int]) -> None:
-    """Few rows are answered by NumPy and many by XGBoost; thresholds hit exactly, too."""
+    """Few rows walk, many are answered together, unless trees are deep; thresholds hit exactly, too."""
     members, depth = shape
     rng = np.random.default_rng(seed)
     x = rng.choice([-1e6, -0.1, 0, 1e-30, 0.1, 3, 1e6], (150, 5)).astype(np.float32)
@@ -67,6 +67,24 @@ def test_members_are_what_xgboost_says_of_the_files() -> None:
         assert np.array_equal(
             fitted().members(x)[:, :, k], fitted().centre[k] + fitted().scale[k] * own
         )
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (1, 1), (3, 8), (3, 9)])
+def test_any_number_of_rows_is_what_xgboost_says(shape: tuple[int, int]) -> None:
+    """Words of 64 rows, blocks of 512, and trees too deep to be filled up."""
+    members, depth = shape
+    rng = np.random.default_rng(depth)
+    x = rng.normal(size=(1100, 4)).astype(np.float32)
+    y = rng.standard_cauchy((1100, 1))
+    settings = Settings(members, 6, depth, rate=0.5, leaf=0.0)
+    trees = fit_trees(x, y, np.arange(1100), rng, settings)
+    booster = xgb.Booster()
+    booster.load_model(bytearray(trees.models[0]))
+    own = booster.predict(xgb.DMatrix(x)).reshape(1100, members)
+    expected = trees.centre[0] + trees.scale[0] * own.astype(np.float64)
+    for n in (0, 1, 12, 13, 63, 64, 65, 511, 512, 513, 1088, 1100):
+        assert np.array_equal(trees.members(x[:n])[:, :, 0], expected[:n])
+        assert np.array_equal(trees.members(x[1100 - n :])[:, :, 0], expected[1100 - n :])
 
 
 def test_files_hold_no_statistics_of_the_fit() -> None:
@@ -143,14 +161,16 @@ def test_files_hold_all_of_it() -> None:
     assert np.array_equal(again.members(x[:3]), fitted().members(x[:3]))
 
 
-def test_few_rows_are_answered_without_importing_xgboost(tmp_path: Path) -> None:
+def test_rows_are_answered_without_importing_xgboost(tmp_path: Path) -> None:
     for name, content in fitted().files().items():
         (tmp_path / name).write_bytes(content)
     code = (
         "import sys, pathlib, numpy as np\n"
         "from nasbench_tab.predictors.trees import read_trees\n"
         "files = {p.name: p.read_bytes() for p in pathlib.Path(sys.argv[1]).iterdir()}\n"
-        "print(read_trees(files).members(np.ones((2, 7), np.float32)).sum().item())\n"
+        "trees = read_trees(files)\n"
+        "trees.members(np.zeros((700, 7), np.float32))\n"
+        "print(trees.members(np.ones((2, 7), np.float32)).sum().item())\n"
         "assert not {'xgboost', 'scipy', 'sklearn', 'pandas'} & set(sys.modules)\n"
     )
     done = subprocess.run(
