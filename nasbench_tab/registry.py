@@ -72,6 +72,9 @@ _STRATEGIES = {
     "reinforce": "nasbench_tab.strategies.reinforce:Reinforce",
     "successive-halving": "nasbench_tab.strategies.successive_halving:SuccessiveHalving",
     "asha": "nasbench_tab.strategies.asha:Asha",
+    "nsga2": "nasbench_tab.strategies.nsga2:Nsga2",
+    "pareto-local-search": "nasbench_tab.strategies.pareto_local_search:ParetoLocalSearch",
+    "petridish-growth": "nasbench_tab.strategies.petridish_growth:PetridishGrowth",
 }
 
 

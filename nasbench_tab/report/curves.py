@@ -63,7 +63,7 @@ class Panel(NamedTuple):
         quantity: What ``mean`` is.
         baseline: The law of random search behind ``exact``, at the same points.
         x_title: Title of that axis without its unit, where it is not the usual one.
-        y_title: Likewise.
+        y_title: Likewise, with its unit.
     """
 
     axis: Literal["evaluations", "seconds", "regret"]
