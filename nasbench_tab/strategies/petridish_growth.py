@@ -89,8 +89,8 @@ class PetridishGrowth:
             if cell is None:
                 break
             self._visited.add(cell)
+            self._pending += 1
             proposals.append(Proposal(cell))
-        self._pending += len(proposals)
         return proposals
 
     def tell(self, observations: Sequence[Observation]) -> None:
