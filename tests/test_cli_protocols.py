@@ -193,6 +193,18 @@ def test_all_switches_were_tried() -> None:
     assert tried | {"missing"} == set(Protocol._fields)
 
 
+def test_a_second_objective_prints_hypervolume(command: Command) -> None:
+    arguments = line("--budget", "20", "--second", "latency")
+    arguments[arguments.index("2")] = "6"
+    text = succeeded(command(*arguments))
+    assert "hypervolume ratio [95 %]" in text
+    mean = load_results("out").frame()["hypervolume"].mean()
+    assert f" {mean:#.4g} [" in text
+    assert "hypervolume" not in succeeded(
+        command(*[part if part != "out" else "other" for part in line("--budget", "5")])
+    )
+
+
 def test_measured_overhead_has_an_option_too(command: Command) -> None:
     succeeded(command(*line("--budget", "5", "--overhead", "measured")))
     results = load_results("out")

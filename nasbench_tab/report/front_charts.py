@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import altair as alt
 import numpy as np
@@ -54,6 +54,7 @@ def front_svg(
     y = _axis(y_title, *_ends(inside[:, 0], corner[1]))
     horizontal, vertical = _encoded(alt.X("x:Q"), x), _encoded(alt.Y("y:Q"), y)
     # Where less of the second is better, what was attained holds for all greater costs.
+    steps: Literal["step-after", "step-before"]
     steps = "step-after" if goal.second.direction == "min" else "step-before"
     best = Line(
         best_name, np.append(inside[:, 1], corner[0]), np.append(inside[:, 0], inside[-1, 0])

@@ -94,7 +94,9 @@ def cost_of(bench: Benchmark, name: str) -> Callable[[Architecture], float]:
             f"{int(np.isnan(costs).sum())} of the {len(cells):,} measured architectures of {bench.name} have "
             f"no {name}, so it cannot be a second objective. It must be known of all."
         )
-    column = dict(zip(map(tuple, cells.tolist()), costs.tolist(), strict=True))
+    column: dict[Architecture, float] = dict(
+        zip(map(tuple, cells.tolist()), costs.tolist(), strict=True)
+    )
 
     def looked_up(cell: Architecture) -> float:
         cost = column.get(cell)

@@ -35,7 +35,8 @@ def non_dominated(points: _Floats) -> NDArray[np.intp]:
     order = np.lexsort((points[:, 1], points[:, 0]))  # stable: of equal points the first
     second = points[order, 1]
     best = np.minimum.accumulate(second)
-    return order[np.append(True, second[1:] < best[:-1])[: len(order)]]
+    leads = np.append(True, second[1:] < best[:-1])[: len(order)]
+    return np.asarray(order[leads], np.intp)
 
 
 def hypervolume(points: _Floats, reference: _Floats) -> float:
@@ -80,12 +81,19 @@ def hypervolumes_over_time(
             never; None = all alike.
     """
     out = np.zeros((len(lengths), len(counts)))
+    order = np.argsort(counts, kind="stable").tolist()
     ends = np.cumsum(lengths)
     for run, (start, end) in enumerate(zip(ends - lengths, ends, strict=True)):
-        for place, count in enumerate(counts.tolist()):
-            here = np.arange(start, min(start + count, end))
-            chosen = here[chosen_front(observed[here], None if levels is None else levels[here])]
-            out[run, place] = hypervolume(reported[chosen], reference)
+        front, seen, area = np.empty(0, np.intp), start, 0.0
+        for place in order:
+            stop = min(start + int(counts[place]), end)
+            # What was dominated stays so: only the front so far and what is new can be in it.
+            among = np.append(front, np.arange(seen, stop))
+            chosen = chosen_front(observed[among], None if levels is None else levels[among])
+            if not np.array_equal(among[chosen], front):
+                front = among[chosen]
+                area = hypervolume(reported[front], reference)
+            out[run, place], seen = area, stop
     return out
 
 

@@ -38,7 +38,7 @@ def sorted_fronts(points: Sequence[Losses]) -> list[list[int]]:
         return []
     array = np.array(points)
     worse = array[:, None] >= array[None]  # [i, j]: i is nowhere better than j, one entry a loss
-    dominated = worse.all(axis=2) & (array[:, None] > array[None]).any(axis=2)
+    dominated = np.asarray(worse.all(axis=2) & (array[:, None] > array[None]).any(axis=2))
     counts = dominated.sum(axis=1)
     fronts = []
     while (counts >= 0).any():

@@ -173,7 +173,7 @@ class _Additive:
     """Ridge regression of scores on the options at each position; cheap to extend."""
 
     def __init__(self, choices: tuple[int, ...]) -> None:
-        self._start = np.concatenate([[0], np.cumsum(choices)[:-1]])
+        self._start = np.cumsum([0, *choices[:-1]], dtype=np.intp)
         width = sum(choices)
         self._gram, self._moment = np.eye(width), np.zeros(width)  # a penalty of 1
         self._count, self._total = np.zeros(width), 0.0
@@ -181,7 +181,7 @@ class _Additive:
 
     def add(self, cell: Architecture, score: float) -> None:
         """Take in an observation."""
-        at = self._start + cell
+        at = self._start + np.array(cell, np.intp)
         self._gram[np.ix_(at, at)] += 1.0
         self._moment[at] += score
         self._count[at] += 1.0
@@ -218,7 +218,7 @@ def _lower_hull(cost: NDArray[np.float64], error: NDArray[np.float64]) -> NDArra
             hull.pop()
         hull.append((x, y))
     corners = np.array(hull)
-    return np.interp(cost, corners[:, 0], corners[:, 1])
+    return np.asarray(np.interp(cost, corners[:, 0], corners[:, 1]))
 
 
 def _above(
@@ -232,4 +232,4 @@ def _above(
 def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return values moved and stretched to 0 to 1; all 0 where they are equal."""
     width = values.max() - values.min()
-    return (values - values.min()) / (width or 1.0)
+    return np.asarray((values - values.min()) / (width or 1.0))

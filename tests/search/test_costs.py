@@ -84,7 +84,7 @@ def test_a_strategy_may_ask_what_any_cell_costs(direction: Any) -> None:
     log, bench = Log(), costly()
     column = bench._columns["latency"]
     bench._columns["latency"] = column._replace(metric=column.metric._replace(direction=direction))
-    bench.metrics["latency"] = bench._columns["latency"].metric  # type: ignore[index]
+    bench.metrics["latency"] = bench._columns["latency"].metric
     run_search(scripted(CELLS[:3], log), bench, Protocol(evaluations=3, second="latency"))
     assert log.problem is not None
     assert log.problem.cost is not None

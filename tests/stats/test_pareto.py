@@ -82,7 +82,7 @@ def test_over_time_each_run_is_seen_alone(
     seen = np.array([(cost, value) for cost, value, _, _ in rows]).reshape(-1, 2)
     worth = np.array([(cost, value) for cost, _, value, _ in rows]).reshape(-1, 2)
     levels = np.array([level for *_, level in rows], np.int64)
-    counts, reference = np.array([1, 2, 7]), np.array([6.5, 6.5])
+    counts, reference = np.array([2, 1, 7]), np.array([6.5, 6.5])
     found = hypervolumes_over_time(
         seen, worth, np.array(lengths), counts, reference, levels if by_level else None
     )
