@@ -14,7 +14,7 @@ from search.toys import CELLS, ToySpace
 from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Architecture
 from nasbench_tab.spaces.masked import MaskedSpace
-from nasbench_tab.strategies.dominance import sorted_fronts
+from nasbench_tab.strategies.dominance import Losses, crowding, sorted_fronts
 from nasbench_tab.strategies.nsga2 import Nsga2
 
 from .twogoals import one_goal, random_numbers, seen, trace, two_goals
@@ -28,12 +28,16 @@ def started(seed: int = 0, space: ToySpace = WIDE, **options: Any) -> Nsga2:
 
 
 class Survivors(Nsga2):
-    """NSGA-II that remembers each population that bred."""
+    """NSGA-II that remembers, of each selection, who stood for it with how much room, and who was kept."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.history: list[tuple[list[tuple[Architecture, Losses]], list[Architecture]]] = []
 
     def _next_generation(self) -> None:
-        before = [*self._members, *self._children]
+        before = [(m.cell, m.point) for m in (*self._members, *self._children)]
         super()._next_generation()
-        self.history = [*getattr(self, "history", []), (before, list(self._members))]
+        self.history.append((before, [member.cell for member in self._members]))
 
 
 @settings(max_examples=40)
@@ -45,15 +49,15 @@ def test_whole_fronts_survive_and_the_last_by_its_room(seed: int, size: int, two
     trace(strategy, scores, 6 * size + 1)
     for before, after in strategy.history:
         assert len(after) == min(size, len(before))
-        fronts = sorted_fronts([member.point for member in before])
-        rank_of = {before[i].cell: rank for rank, front in enumerate(fronts) for i in front}
-        kept = sorted(rank_of[member.cell] for member in after)
+        fronts = sorted_fronts([point for _, point in before])
+        rank_of = {before[i][0]: rank for rank, front in enumerate(fronts) for i in front}
+        kept = sorted(rank_of[cell] for cell in after)
         assert kept == sorted(rank_of.values())[: len(after)]  # none of a worse front
-        last = kept[-1]
-        rooms = {before[i].cell: before[i].room for i in fronts[last]}
-        inside = [rooms[member.cell] for member in after if rank_of[member.cell] == last]
-        cells = {member.cell for member in after}
-        outside = [room for cell, room in rooms.items() if cell not in cells]
+        last = fronts[kept[-1]]
+        room = crowding(np.array([before[i][1] for i in last])).tolist()
+        rooms = {before[i][0]: free for i, free in zip(last, room, strict=True)}
+        inside = [free for cell, free in rooms.items() if cell in after]
+        outside = [free for cell, free in rooms.items() if cell not in after]
         assert not outside or min(inside) >= max(outside)
 
 
