@@ -105,6 +105,10 @@ def compare(
     limit: Annotated[
         list[str] | None, typer.Option(help="A constraint, metric<=value; may be repeated.")
     ] = None,
+    second: Annotated[
+        str | None,
+        typer.Option(help="A second objective that is known without training: parameters ..."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Finish an interrupted comparison.")
     ] = False,
@@ -130,6 +134,7 @@ def compare(
         "report": tuple(split_strategies(report_on)),
         "missing": missing,
         "limits": tuple(_limit(text) for text in limit or ()),
+        "second": second,
     }
     if benchmarks.endswith(".toml"):
         asked = _of_file(context, benchmarks)
@@ -177,19 +182,24 @@ def _print_results(results: Results) -> None:
     from nasbench_tab.report.summary import interval  # the report's own, so that both agree
 
     frame = results.frame()
-    table = Table("benchmark", "strategy", "runs", "mean", "sd", "mean regret [95 %]", box=None)
+    fronts = results.protocol.second is not None
+    titles = ["benchmark", "strategy", "runs", "mean", "sd", "mean regret [95 %]"]
+    table = Table(*titles, *["hypervolume ratio [95 %]"] * fronts, box=None)
     table.columns[1].overflow = "fold"  # two labels that are cut may look the same
     for name in results.benchmarks:
         objective = results.objective(name).name
         for label in results.strategies:
             rows = frame[(frame["benchmark"] == name) & (frame["strategy"] == label)]
-            values, regret = rows[objective].dropna(), rows["regret"].dropna().to_numpy()
-            shown = f"{regret.mean():#.4g}" if len(regret) else "-"
-            found = interval(regret)
-            if found is not None:
-                shown += f" [{found.low:#.4g}, {found.high:#.4g}]"
+            values, shown = rows[objective].dropna(), []
+            for column in ("regret", *["hypervolume"] * fronts):
+                data = rows[column].dropna().to_numpy()
+                text = f"{data.mean():#.4g}" if len(data) else "-"
+                found = interval(data)
+                if found is not None:
+                    text += f" [{found.low:#.4g}, {found.high:#.4g}]"
+                shown.append(text)
             mean, sd = (f"{x:#.5g}" for x in (values.mean(), values.std()))
-            table.add_row(name, _escaped(label), str(len(values)), mean, sd, shown)
+            table.add_row(name, _escaped(label), str(len(values)), mean, sd, *shown)
     _out.print(table)
 
 

@@ -10,6 +10,8 @@ import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -147,11 +149,16 @@ class Problem(NamedTuple):
         space: Where to search.
         metric: The validation metric behind every score.
         epochs: The 1-based epochs at which a value exists; the last is the full training.
+        second: The metric of the protocol's second objective, or None.
+        cost: What a cell of the space costs by that metric, less is better; free to ask, before it is
+            trained too. None where there is one objective.
     """
 
     space: Space
     metric: Metric
     epochs: tuple[int, ...]
+    second: Metric | None = None
+    cost: Callable[[Architecture], float] | None = None
 
 
 class Graph(NamedTuple):
@@ -212,6 +219,8 @@ class Protocol(NamedTuple):
         limits: Pairs ``(metric, at most)``, for example ``(("parameters", 1.0),)``, in the
             benchmark's units. A cell that breaks one is told to be infeasible, free of charge.
         patience: A run ends after this many proposals in a row that cost nothing.
+        second: A metric that is known without training, for example ``"parameters"``, as a second
+            objective: strategies may ask what a cell costs, and fronts are reported; None = one objective.
     """
 
     evaluations: int | None = None
@@ -233,6 +242,7 @@ class Protocol(NamedTuple):
     missing: Literal["refuse", "masked"] = "refuse"
     limits: tuple[tuple[str, float], ...] = ()
     patience: int = 1000
+    second: str | None = None
 
 
 class Run(NamedTuple):

@@ -79,6 +79,9 @@ _STRATEGIES = {
     "gradient-ascent": "nasbench_tab.strategies.gradient_ascent:GradientAscent",
     "ppo": "nasbench_tab.strategies.ppo:Ppo",
     "proxy": "nasbench_tab.strategies.proxy:Proxy",
+    "nsga2": "nasbench_tab.strategies.nsga2:Nsga2",
+    "pareto-local-search": "nasbench_tab.strategies.pareto_local_search:ParetoLocalSearch",
+    "petridish-growth": "nasbench_tab.strategies.petridish_growth:PetridishGrowth",
 }
 
 

@@ -150,13 +150,13 @@ FASHION = [
             ("--budget 300s --epoch 3 --seeds mean --validation once --overshoot interpolate "
             "--resume-training continue --incumbent full-training --repeats reuse --final seen "
             "--final-epoch best --training 5-epochs --final-training 5-epochs --workers 2 "
-            "--report-on nb201-cifar10,nb201-cifar100 --limit parameters<=0.5"),
+            "--report-on nb201-cifar10,nb201-cifar100 --limit parameters<=0.5 --second macs"),
             {
                 "seconds": 300.0, "epoch": 3, "seeds": "mean", "validation": "once",
                 "overshoot": "interpolate", "resume": "continue", "incumbent": "full-training",
                 "repeats": "reuse", "final": "seen", "final_epoch": "best", "training": "5-epochs",
                 "final_training": "5-epochs", "workers": 2, "limits": (("parameters", 0.5),),
-                "report": ("nb201-cifar10", "nb201-cifar100"),
+                "report": ("nb201-cifar10", "nb201-cifar100"), "second": "macs",
             },
         ),
         (
@@ -193,6 +193,18 @@ def test_all_switches_were_tried() -> None:
     assert tried | {"missing"} == set(Protocol._fields)
 
 
+def test_a_second_objective_prints_hypervolume(command: Command) -> None:
+    arguments = line("--budget", "20", "--second", "latency")
+    arguments[arguments.index("2")] = "6"
+    text = succeeded(command(*arguments))
+    assert "hypervolume ratio [95 %]" in text
+    mean = load_results("out").frame()["hypervolume"].mean()
+    assert f" {mean:#.4g} [" in text
+    assert "hypervolume" not in succeeded(
+        command(*[part if part != "out" else "other" for part in line("--budget", "5")])
+    )
+
+
 def test_measured_overhead_has_an_option_too(command: Command) -> None:
     succeeded(command(*line("--budget", "5", "--overhead", "measured")))
     results = load_results("out")
@@ -216,6 +228,9 @@ def test_measured_overhead_has_an_option_too(command: Command) -> None:
         (["--report-on", "nbgraph-cora"], "reports on nbgraph-cora, whose space is nasbench-graph"),
         (["--report-on", "nb201-cifar10"], "reports on 'nb201-cifar10' twice"),
         (["--report-on", "nb201-cifar1"], "Unknown benchmark 'nb201-cifar1'"),
+        (["--second", "params"], "second objective of nb201-cifar10 'params'. Did you mean parameters"),
+        (["--second", "valid_accuracy"], "'valid_accuracy' is the objective of nb201-cifar10 already"),
+        (["--second", "train_seconds"], "'train_seconds' of nb201-cifar10 is not known before training"),
         (["--report-on", "nb201-fashion"], "nb201-fashion has no valid_accuracy of some of the 15,625"),
     ],
     ids=str,

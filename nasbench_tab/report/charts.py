@@ -117,7 +117,7 @@ def chart_svg(panel: Panel, title: str, unit: str, style: dict[str, Style]) -> s
     exact = [curve for curve in (panel.exact, panel.floor) if curve is not None]
     found = [_tidy(curve, divisor) for curve in [*panel.curves, *exact]]
     x = _axis(x_title, [float(v) for curve in found for v in (*curve.x[:1], *curve.x[-1:])])
-    y_title = f"Mean regret ({unit})" if unit else "Mean regret"
+    y_title = panel.y_title or (f"Mean regret ({unit})" if unit else "Mean regret")
     y = _y_axis(found, y_title) if panel.quantity == "regret" else _plain_axis(found, panel)
     found = [_fitted(curve, y) for curve in found]
     n = len(panel.curves)

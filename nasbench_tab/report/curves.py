@@ -68,7 +68,7 @@ class Panel(NamedTuple):
         baseline: The law of random search behind ``exact``, at the same points.
         floor: Level below which a regret is within the table's own noise, where that is known.
         x_title: Title of that axis without its unit, where it is not the usual one.
-        y_title: Likewise.
+        y_title: Likewise, with its unit.
     """
 
     axis: Literal["evaluations", "seconds", "regret"]

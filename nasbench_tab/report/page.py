@@ -40,6 +40,7 @@ from nasbench_tab.report.curves import (
     seconds_panel,
     trained_panel,
 )
+from nasbench_tab.report.front import FrontSection, front_section
 from nasbench_tab.report.latex import latex_table
 from nasbench_tab.report.references import exact_luck, landscapes, references
 from nasbench_tab.report.speed import speed_table
@@ -85,6 +86,7 @@ class _Section(NamedTuple):
     notes: list[str]
     outcome_caption: str
     outcomes: Table
+    front: FrontSection | None
     speed: Table
     optimism: Table
     optimism_note: str
@@ -211,6 +213,9 @@ def _section(
             label = f"{said} on {summary.name}; figures in the table below"
             charts.append(Markup(inline(svg, escape(label))))  # noqa: S704 - made by vl-convert
     cells = _cells(summary, results.protocol)
+    front = front_section(results, summary, style)
+    if front is not None:
+        figures |= {f"{stem}-{name}": svg for name, svg in front.figures.items()}
     figures |= {f"{stem}-cell-{i}": cell["figure"] for i, cell in enumerate(cells, start=1)}
     about = summary.about
     value, places = f"{words.metric_name(summary.metric.name)}", words.decimals(summary)
@@ -234,6 +239,7 @@ def _section(
             + (f", regret in {unit}" if unit else "")
         ),
         outcomes=outcome_table(summary, references(summary, results.protocol, evaluations)),
+        front=front,
         speed=speed_table(summary, results.protocol),
         optimism=optimism_table(
             summary, belief.optimism, exact_luck(summary, results.protocol, evaluations)

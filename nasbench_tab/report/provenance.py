@@ -95,6 +95,8 @@ def protocol_rows(protocol: Protocol) -> list[tuple[str, str, str]]:
         "report": "further benchmarks on which the incumbents are reported",
         "limits": "cells beyond a limit are infeasible; being told so is free",
         "patience": "a run ends after so many proposals in a row that cost nothing",
+        "second": "a metric known without training, which strategies see and fronts are about; none = one "
+        "objective",
     }
     report = ", ".join(protocol.report)
     values = {**protocol._asdict(), "limits": limits or None, "report": report or None}

@@ -11,6 +11,7 @@ from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import MEAN_SEED, Metric, Protocol
 from nasbench_tab.registry import load
+from nasbench_tab.search.costs import cost_metric, cost_values
 
 __all__ = ["Reported", "final_values", "reported"]
 
@@ -32,7 +33,8 @@ class Reported(NamedTuple):
 def reported(bench: Benchmark, protocol: Protocol) -> list[Reported]:
     """Return what is reported of every incumbent: the objective first, then test metrics.
 
-    After those of ``bench`` come those of the benchmarks that the protocol names in ``report``.
+    After those of ``bench`` come those of the benchmarks that the protocol names in ``report``, and last
+    its second objective, the only one of no split.
 
     Raises:
         InvalidArgumentError: The protocol names a benchmark of another space, or the same twice.
@@ -63,6 +65,8 @@ def reported(bench: Benchmark, protocol: Protocol) -> list[Reported]:
                 f"{bench.name} are of {bench.space.name}."
             )
         found += [Reported(f"{name}:{m.name}", other, m) for m in _metrics(other)]
+    if protocol.second is not None:
+        found.append(Reported(protocol.second, bench, cost_metric(bench, protocol.second)))
     return found
 
 
@@ -83,6 +87,8 @@ def final_values(
     """
     if not len(cells):
         return np.empty(0)
+    if what.metric.split == "none":  # it depends on no training
+        return cost_values(what.bench, what.metric.name, cells)
     if protocol.final == "seen" and ":" not in what.name:
         values = np.full(len(cells), np.nan)
         for seed in np.unique(seeds).tolist():

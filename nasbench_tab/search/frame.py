@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.registry import load_space
+from nasbench_tab.search.fronts import hypervolume_ratios
 from nasbench_tab.stats.anytime import Incumbents, at_budget, at_evaluations, incumbents
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def runs_frame(results: Results) -> pd.DataFrame:
     nothing), seconds (simulated), stop, architecture (the last incumbent; missing, like its
     values, where the run has none), observed (its value as the search saw it), the objective (its
     final value: by default the mean over training seeds), regret (to the best mean in the table),
-    the other reported metrics where there are any, and cpu_seconds.
+    the other reported metrics where there are any, and cpu_seconds. With a second objective also its
+    value of the incumbent, and hypervolume (of the run's front, 1 = the best front's).
     """
     import pandas as pd
 
@@ -73,12 +75,17 @@ def runs_frame(results: Results) -> pd.DataFrame:
         for label in results.strategies:
             trials = results.trials(name, label)
             incumbent = run_incumbents(results, name, trials)
-            wanted = (metric.name, *about["test_metrics"])
+            second = results.second(name)
+            costs = () if second is None else (second.name,)
+            wanted = (metric.name, *about["test_metrics"], *costs)
             finals = {m: run_finals(results, trials, incumbent, m) for m in wanted}
             found = incumbent.which
             last = found[:, -1] if found.shape[1] else np.full(len(found), -1)
             ends = np.cumsum(trials.lengths)
             distinct = distinct_cells(trials)
+            if second is not None:
+                most = np.array([max(1, found.shape[1])])
+                ratios = hypervolume_ratios(results, name, label, most)[:, 0]
             for i, which in enumerate(last.tolist()):
                 some = which >= 0  # an empty run has no incumbent
                 value = float(finals[metric.name][i])
@@ -100,7 +107,9 @@ def runs_frame(results: Results) -> pd.DataFrame:
                     "regret": metric.score(about["optimum"]) - metric.score(value),
                     "cpu_seconds": float(trials.cpu_seconds[i]),
                 }
-                for test in about["test_metrics"]:
-                    row[test] = float(finals[test][i])
+                for other in wanted[1:]:
+                    row[other] = float(finals[other][i])
+                if second is not None:
+                    row["hypervolume"] = float(ratios[i])
                 rows.append(row)
     return pd.DataFrame(rows)

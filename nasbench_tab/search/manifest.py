@@ -34,13 +34,14 @@ _MANIFEST: dict[str, Any] = {
                 "test_metrics": {"*": _METRIC},
                 "reported_hashes?": {"*": str},
                 "trainings_per_architecture?": [int, int],
+                "second?": {"metric": _METRIC, "front?": [[float, float]]},
             }
         ],
         "strategies": [{"label": str, "factory": str, "settings": dict, "source_sha256": str}],
         "protocol": {
             **{f"{name}?": known for name, known in switches().items() if name != "seeds"},
             **dict.fromkeys(("evaluations?", "epoch?"), (int, _NONE)),
-            **dict.fromkeys(("training?", "final_training?"), _TEXT),
+            **dict.fromkeys(("training?", "final_training?", "second?"), _TEXT),
             "seconds?": (*_NUMBER, _NONE),
             "seeds?": (str, int),
             "report?": [str],

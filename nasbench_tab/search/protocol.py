@@ -11,6 +11,7 @@ from typing import get_args, get_type_hints
 from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArgumentError, unknown_name
 from nasbench_tab.records import Protocol
+from nasbench_tab.search.costs import cost_metric
 from nasbench_tab.spaces.base import Space
 from nasbench_tab.spaces.masked import MaskedSpace
 
@@ -121,6 +122,8 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
             f"{protocol.report!r}."
         )
     _check_limits(protocol.limits, bench)
+    if protocol.second is not None:
+        cost_metric(bench, protocol.second)
 
 
 def _check_fidelity(protocol: Protocol, bench: Benchmark) -> None:

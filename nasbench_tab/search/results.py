@@ -49,7 +49,8 @@ class Trials(NamedTuple):
         seconds: ``(N,)`` float64 simulated time at the end of each evaluation; NaN without times.
         final: ``{metric: (N,) float64}``: what each evaluated cell is worth in the end under the
             protocol, by default its mean over all training seeds after full training; for the
-            objective and all else that is reported. Strategies never see these.
+            objective and all else that is reported. Strategies never see these, but for a second
+            objective's.
         free: ``(R,)`` proposals that cost nothing.
         stop: ``(R,)`` why each run ended.
         cpu_seconds: ``(R,)`` CPU time of each run, the only field that is not reproducible.
@@ -97,6 +98,11 @@ class Results:
     def objective(self, benchmark: str) -> Metric:
         """Return the validation metric that was searched on."""
         return Metric(**self.benchmark(benchmark)["objective"])
+
+    def second(self, benchmark: str) -> Metric | None:
+        """Return the metric of the second objective, or None where there is one objective."""
+        about = self.benchmark(benchmark).get("second")
+        return None if about is None else Metric(**about["metric"])
 
     def strategy(self, label: str) -> dict[str, Any]:
         """Return what the manifest says of a strategy: factory, settings, source hash."""
@@ -286,6 +292,18 @@ def _check_shapes(trials: Trials) -> None:
         raise ValueError("its arrays do not belong together")
     if int(trials.lengths.sum()) != n:
         raise ValueError("its runs do not add up to its evaluations")
+
+
+def protocol_fields(protocol: Protocol) -> dict[str, Any]:
+    """Return the protocol as a manifest holds it.
+
+    Without a second objective there is no such field, so that results keep the hash that they had
+    before there was one.
+    """
+    fields = protocol._asdict()
+    if protocol.second is None:
+        del fields["second"]
+    return fields
 
 
 def protocol_of(fields: dict[str, Any]) -> Protocol:

@@ -26,6 +26,7 @@ from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArgumentError, NasbenchTabError, StrategyError
 from nasbench_tab.records import Architecture, CostedProposal, Observation, Problem, Protocol, Run
 from nasbench_tab.registry import load
+from nasbench_tab.search.costs import cost_metric, cost_of
 from nasbench_tab.search.evaluate import Answers, Evaluated, evaluator
 from nasbench_tab.search.protocol import (
     check_protocol,
@@ -85,6 +86,9 @@ def searcher(
     check_protocol(protocol, bench)
     epochs = searched_epochs(bench, protocol)
     problem = Problem(searched_space(bench, protocol), bench.objective, epochs)
+    if protocol.second is not None:
+        second, cost = cost_metric(bench, protocol.second), cost_of(bench, protocol.second)
+        problem = problem._replace(second=second, cost=cost)
     _started(spec, problem, np.random.default_rng(0))  # a setting that cannot be is found out here
     answers = {} if answers is None else answers
 

@@ -7,6 +7,7 @@ A strategy is made by calling its class with ``(problem, rng, **settings)`` and 
 
 ``problem`` says where to search (:class:`~nasbench_tab.records.Problem`), ``rng`` is the run's own
 generator and must be the only source of randomness, and every setting has a name and a default.
+Where the protocol has a second objective, ``problem.cost`` says what a cell costs, less is better.
 Observations carry validation scores only, greater is better. With several workers, ``ask`` is called
 while earlier proposals are still being evaluated, and observations come back in any order. A method
 whose own work takes time, scores of many cells for example, proposes

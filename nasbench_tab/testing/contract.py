@@ -16,6 +16,7 @@ from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArchitectureError, MissingValueError, UnknownNameError
 from nasbench_tab.records import Architecture, Observation, Problem, Protocol, Run
 from nasbench_tab.registry import load
+from nasbench_tab.search.costs import cost_metrics
 from nasbench_tab.search.run import run_search
 from nasbench_tab.search.specs import strategy_spec
 from nasbench_tab.spaces.base import Space
@@ -211,6 +212,12 @@ def check_strategy(
     require(
         len(some.values) > 0, f"{label} must go on when told that a cell is infeasible or a repeat"
     )
+    for second in list(cost_metrics(bench))[:1]:
+        both = run_search(spec, bench, protocol._replace(second=second), seed=1)
+        require(
+            len(both.values) == len(run.values),
+            f"{label} must work where there is a second objective",
+        )
     _check_calls(spec, bench)
     require(not attempts, f"{label} tried to load a benchmark ({', '.join(attempts)})")
 

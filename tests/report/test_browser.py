@@ -156,6 +156,35 @@ def test_six_benchmarks_fit_too(browser: Any, compared: Compared, home: Path) ->
             assert abs(lightness(colour) - lightness(ground)) > 0.3, (selector, colour)
 
 
+def test_fronts_fit_and_can_be_read_in_both_schemes(browser: Any, compared: Compared) -> None:
+    strategies = ["random", "nsga2(population=5)", early(ODD_LABEL)]
+    page = write_report(compared(strategies, runs=8, second="macs").directory)
+    fronts = "svg.chart[aria-label^='Median front']"
+    for width in (390, 1024):
+        opened(browser, page, width=width)
+        assert browser.execute_script("return document.documentElement.scrollWidth") == width
+        assert cut_off(browser) == []
+        assert overlapping_labels(browser) == []
+        outside = browser.execute_script(
+            "const chart = document.querySelector(arguments[0]), box = chart.getBoundingClientRect();"
+            "return [...chart.querySelectorAll('path, text')].map(e => e.getBoundingClientRect())"
+            ".filter(e => e.right > box.right + 1 || e.top < box.top - 1).length",
+            fronts,
+        )
+        assert outside == 0
+    opened(browser, page, scheme="dark")
+    (ground,) = colours(browser, "body", "backgroundColor")
+    for selector, style in (
+        (f"{fronts} text", "fill"),
+        (f"{fronts} .mark-line path", "stroke"),
+        (f"{fronts} .mark-symbol path", "fill"),
+    ):
+        found = colours(browser, selector, style)
+        assert found, selector
+        for colour in found:
+            assert abs(lightness(colour) - lightness(ground)) > 0.3, (selector, colour)
+
+
 def colours(browser: Any, selector: str, style: str) -> set[str]:
     found = browser.execute_script(
         "return [...document.querySelectorAll(arguments[0])].map(e => getComputedStyle(e)[arguments[1]])",
@@ -195,20 +224,24 @@ def test_both_colour_schemes_reach_into_the_drawings(browser: Any, written: Path
 def test_labels_of_a_chart_do_not_overlap(browser: Any, written: Path) -> None:
     for width in (390, 1200):
         opened(browser, written, width=width)
-        overlaps = browser.execute_script(
-            """
-            const clashes = [];
-            for (const chart of document.querySelectorAll('svg.chart')) {
-              const boxes = [...chart.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
-              boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
-                if (p.left < q.right && q.left < p.right && p.top + 2 < q.bottom && q.top + 2 < p.bottom)
-                  clashes.push([a, b]);
-              }));
-            }
-            return clashes;
-            """
-        )
-        assert overlaps == []
+        assert overlapping_labels(browser) == []
+
+
+def overlapping_labels(browser: Any) -> list[Any]:
+    found: list[Any] = browser.execute_script(
+        """
+        const clashes = [];
+        for (const chart of document.querySelectorAll('svg.chart')) {
+          const boxes = [...chart.querySelectorAll('text')].map(t => [t.textContent, t.getBoundingClientRect()]);
+          boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
+            if (p.left < q.right && q.left < p.right && p.top + 2 < q.bottom && q.top + 2 < p.bottom)
+              clashes.push([a, b]);
+          }));
+        }
+        return clashes;
+        """
+    )
+    return found
 
 
 def test_it_prints(browser: Any, written: Path) -> None:

@@ -138,6 +138,7 @@ def test_the_page_answers_and_explains(compared: Compared) -> None:
         "Best in the table",
     ):
         assert expected in text, expected
+    assert "Two objectives" not in text
     assert "Few runs" not in text
 
 

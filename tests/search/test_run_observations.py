@@ -78,7 +78,8 @@ def test_a_strategy_cannot_reach_the_benchmark(missing: Any) -> None:
     assert any(metric.split == "test" for metric in bench.metrics.values())
     run_search(scripted(cells, log), bench, Protocol(evaluations=5, missing=missing))
     assert log.problem is not None
-    assert Problem._fields == ("space", "metric", "epochs")
+    assert Problem._fields == ("space", "metric", "epochs", "second", "cost")
+    assert log.problem[3:] == (None, None)
     assert Observation._fields == ("architecture", "epoch", "score", "seconds", "status")
     things = reachable((log.problem, log.told))
     assert not [x for x in things if isinstance(x, (Benchmark, Table, np.ndarray, memoryview))]
