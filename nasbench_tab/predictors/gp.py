@@ -130,7 +130,8 @@ class GP(NamedTuple):
                 near += np.float32(0.75)
                 near *= np.exp(scaled, out=scaled)
                 near *= self.thirds[k]
-                found[rows, k] = _expanded(target, near.sum(axis=1))
+                # From here on double again: a target may be small beside its distance from 0.
+                found[rows, k] = _expanded(target, near.sum(axis=1).astype(np.float64))
         return found
 
     def predict(
