@@ -72,6 +72,10 @@ _STRATEGIES = {
     "reinforce": "nasbench_tab.strategies.reinforce:Reinforce",
     "successive-halving": "nasbench_tab.strategies.successive_halving:SuccessiveHalving",
     "asha": "nasbench_tab.strategies.asha:Asha",
+    "bananas": "nasbench_tab.strategies.bananas:Bananas",
+    "gp-wl": "nasbench_tab.strategies.gp_wl:GPWL",
+    "surrogate-ei": "nasbench_tab.strategies.surrogate_ei:SurrogateEI",
+    "tpe": "nasbench_tab.strategies.tpe:TPE",
 }
 
 
