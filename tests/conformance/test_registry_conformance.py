@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from light import LIGHT, light
 
 from nasbench_tab import registry
 from nasbench_tab.records import Observation, Problem, Proposal
@@ -27,7 +28,13 @@ def test_benchmark(name: str) -> None:
 @pytest.mark.parametrize("benchmark", ["nb201-cifar10", "nbgraph-proteins"])
 @pytest.mark.parametrize("name", registry.strategy_names())
 def test_strategy(name: str, benchmark: str) -> None:
-    check_strategy(name, benchmark)
+    check_strategy(light(name), benchmark)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIGHT)
+def test_slow_strategy(name: str) -> None:
+    check_strategy(name)
 
 
 class _Base:
