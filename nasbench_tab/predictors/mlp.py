@@ -13,6 +13,7 @@ Architecture Search", AAAI 2021. All members step together: their weights are on
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -111,7 +112,7 @@ class _Training:
 
     def __init__(self, n_inputs: int, settings: Settings, rng: np.random.Generator) -> None:
         sizes = [n_inputs, *[settings.width] * settings.layers, 1]
-        shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+        shapes = list(pairwise(sizes))
         count = settings.members * sum((inputs + 1) * outputs for inputs, outputs in shapes)
         self._all, self._gradient = np.zeros(count), np.zeros(count)
         self._mean, self._square, self._change = np.zeros(count), np.zeros(count), np.empty(count)

@@ -42,7 +42,7 @@ class Bananas(ModelBased):
         n_init: Scores known before the first fit.
         batch: Cells evaluated between two fits.
         candidates: Mutations rated at once; where the best cell has not so many neighbors that are new,
-            those of the next best follow, up to the fifth.
+            those of the next best follow, up to the fifth, and beyond until there is a batch.
         encoding: ``"path"``: the ``paths`` most frequent paths; ``"features"``: our graph features;
             ``"one-hot"``: the positions of the canonical cell. Where networks are single paths, so that no
             two share one, or are not drawn as graphs, the first two are ``"one-hot"`` as well.
@@ -97,7 +97,9 @@ class Bananas(ModelBased):
         self._known: dict[Architecture, list[Path]] = {}
 
     def _pool(self) -> list[Architecture]:
-        found = self._with_mutations({}, _PARENTS, self._candidates, self._candidates)
+        found = self._with_mutations({}, _PARENTS, None, self._candidates)
+        if len(found) < self._batch:  # a long search of a small space has been all around the best
+            found = self._with_mutations(found, len(self._scores), None, self._batch)
         return list(found.values())
 
     def _chosen(self, pool: list[Architecture]) -> list[Architecture]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from nasbench_tab.records import Architecture, Observation, Problem, Proposal
 from nasbench_tab.spaces.base import Space
 from nasbench_tab.spaces.masked import MaskedSpace
-from nasbench_tab.strategies.base import uniforms, whole
+from nasbench_tab.strategies.base import whole
 from nasbench_tab.strategies.successive_halving import draws
 
 __all__ = [
@@ -42,7 +42,9 @@ _Floats = NDArray[np.float64]
 # Draws without a network that is new, in a row, after which none is left: all are missed with a probability
 # of exp(-25). Where the space does not say its size, after the second number.
 _MISSES, _MISSES_UNSIZED = 25, 100_000
-_PLACES = 9  # decimals of a standardised prediction that count: the last bits depend on BLAS' threads
+_PLACES = (
+    9  # decimals of a standardised prediction that count: the last bits depend on BLAS' threads
+)
 
 
 class Fitted(NamedTuple):
@@ -141,14 +143,18 @@ class ModelBased:
         return list(self._with_draws(found, size).values())
 
     def _with_mutations(
-        self, found: dict[Architecture, Architecture], parents: int, each: int, wanted: int
+        self,
+        found: dict[Architecture, Architecture],
+        parents: int,
+        each: int | None,
+        wanted: int,
     ) -> dict[Architecture, Architecture]:
         """Add unseen neighbors of the best cells, in random order, the best cell's first.
 
         Args:
             found: Candidates so far, by canonical cell.
             parents: Cells to mutate.
-            each: Most neighbors tried of one.
+            each: Most neighbors tried of one; None = all.
             wanted: Candidates at which it ends.
         """
         ranked = sorted(self._scores.values(), key=lambda known: known[0], reverse=True)
