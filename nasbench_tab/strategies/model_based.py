@@ -196,7 +196,8 @@ def expected_improvement(mean: _Floats, sd: _Floats, best: float) -> _Floats:
     Improvements to Expected Improvement for Bayesian Optimization", NeurIPS 2023).
     """
     sd = np.maximum(sd, 1e-6)
-    return np.log(sd) + np.array([_log_gain(u) for u in ((mean - best) / sd).tolist()])
+    gains = [_log_gain(u) for u in ((mean - best) / sd).tolist()]
+    return np.asarray(np.log(sd) + np.array(gains))
 
 
 def _log_gain(u: float) -> float:

@@ -46,7 +46,7 @@ def test_a_golden_file_does_not_hang_on_the_last_bits(
     strategy: str, off: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What another processor's rounding does inside a model, done to what goes in, a million times as much.
-    factory = load_strategy(strategy)
+    factory: Any = load_strategy(strategy)
     tell = factory.tell
 
     def blurred(self: Any, observations: Sequence[Observation]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,8 @@ def test_the_gradient_is_that_of_the_mean_absolute_error() -> None:
 
 def test_adam_makes_the_published_steps() -> None:
     nets = _Training(2, Settings(members=1, layers=1, width=2, rate=0.1), np.random.default_rng(0))
-    start, mean, square = nets._all.copy(), 0.0, 0.0
+    start = nets._all.copy()
+    mean, square = np.zeros(len(start)), np.zeros(len(start))
     for step in range(1, 6):
         gradient = np.linspace(-1, 2, len(start)) * step
         mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
@@ -74,7 +77,7 @@ def test_the_same_generator_makes_the_same_networks() -> None:
 
 
 @pytest.mark.parametrize("y", [np.full(9, 3.0), np.array([3.0])])
-def test_one_value_only(y: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_one_value_only(y: Any) -> None:
     found = fit_mlps(np.eye(len(y)), y, np.random.default_rng(0), SMALL).members(np.eye(len(y)))
     assert np.isfinite(found).all()
     assert found.mean() == pytest.approx(3, abs=0.5)
@@ -90,6 +93,6 @@ def test_one_value_only(y: np.ndarray) -> None:  # type: ignore[type-arg]
         (np.array([[np.inf]]), np.ones(1)),
     ],
 )
-def test_what_it_refuses(x: np.ndarray, y: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_what_it_refuses(x: Any, y: Any) -> None:
     with pytest.raises(SurrogateError):
         fit_mlps(x, y, np.random.default_rng(0), SMALL)

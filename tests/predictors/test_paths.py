@@ -9,16 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasbench_tab.predictors.features_graph import PLUMBING
-from nasbench_tab.predictors.paths import encoded, frequent, paths
+from nasbench_tab.predictors.paths import Path, encoded, frequent, paths
 from nasbench_tab.records import Graph
 from nasbench_tab.spaces.nasbench201 import NasBench201
 
 CELL = NasBench201()
 
 
-def walked(graph: Graph) -> set[tuple[str, ...]]:
+def walked(graph: Graph) -> set[Path]:
     """Return the labels along every walk from input to output."""
-    found, waiting = set(), [(0,)]
+    found: set[Path] = set()
+    waiting: list[tuple[int, ...]] = [(0,)]
     while waiting:
         walk = waiting.pop()
         if walk[-1] == len(graph.labels) - 1:
@@ -54,7 +55,7 @@ def test_of_millions_of_paths_the_shortest_are_kept() -> None:
 
 
 def test_the_most_frequent_are_known_and_marked() -> None:
-    networks = [[("a",), ("b", "a")], [("b", "a")], [(), ("a",), ("c",)], []]
+    networks: list[list[Path]] = [[("a",), ("b", "a")], [("b", "a")], [(), ("a",), ("c",)], []]
     known = frequent(networks, 3)
     assert known == [("a",), ("b", "a"), ()]
     assert encoded(networks, known).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0]]

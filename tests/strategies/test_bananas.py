@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nasbench_tab.predictors.paths import paths
+from nasbench_tab.predictors.mlp import Mlps, fit_mlps
+from nasbench_tab.predictors.paths import frequent, paths
 from nasbench_tab.records import Architecture, Metric, Observation, Problem
 from nasbench_tab.spaces.base import Space
 from nasbench_tab.spaces.columns import Columns
@@ -76,9 +77,13 @@ def test_without_a_predictor_mutations_come_as_they_were_drawn(
 def test_a_model_is_fitted_once_a_batch_and_only_when_there_is_something_new(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fits = []
-    fit = bananas.fit_mlps
-    monkeypatch.setattr(bananas, "fit_mlps", lambda *a: fits.append(len(a[1])) or fit(*a))
+    fits: list[int] = []
+
+    def fit(x: Any, y: Any, *rest: Any) -> Mlps:
+        fits.append(len(y))
+        return fit_mlps(x, y, *rest)
+
+    monkeypatch.setattr(bananas, "fit_mlps", fit)
     strategy = started()
     for _ in range(45):
         [proposal] = strategy.ask(1)
@@ -119,7 +124,7 @@ def test_where_networks_are_single_paths_positions_are_encoded(space: Space, use
 def test_encodings(encoding: str, columns: int) -> None:
     cells = distinct(40)
     strategy = told(started(encoding=encoding), cells)
-    known = bananas.frequent(strategy._paths_of(cells), 30)
+    known = frequent(strategy._paths_of(cells), 30)
     x = strategy._encoded(cells, known)
     assert x.shape == (40, columns)
     if encoding == "path":

@@ -61,7 +61,7 @@ def test_the_candidate_with_the_greatest_ratio_is_proposed() -> None:
     left = SPACE.cells[12:]
 
     def ratio(cell: Architecture) -> float:
-        return math.prod(good[i][op] / poor[i][op] for i, op in enumerate(cell))
+        return float(math.prod(good[i][op] / poor[i][op] for i, op in enumerate(cell)))
 
     assert ratio(proposal.architecture) == pytest.approx(max(map(ratio, left)))
 
