@@ -6,8 +6,8 @@ from __future__ import annotations
 #: run under ``-m slow``, in the golden tests and in their own.
 LIGHT = {
     "bananas": "bananas(layers=2,epochs=20)",
-    "gp-wl": "gp-wl(pool=60)",
-    "surrogate-ei": "surrogate-ei(rounds=5,pool=60)",
+    "gp-wl": "gp-wl(pool=60,depth=1)",
+    "surrogate-ei": "surrogate-ei(rounds=10)",
     "tpe": "tpe",  # no model to make smaller; in fewer runs
 }
 
