@@ -14,7 +14,10 @@ from nasbench_tab.records import Observation, Problem
 from nasbench_tab.registry import strategy_names
 from nasbench_tab.search.specs import strategy_spec
 
-_BEFORE, _TIMED = 200, 20  # observations, proposals timed: two or four fits of what is fitted in batches
+_BEFORE, _TIMED = (
+    200,
+    20,
+)  # observations, proposals timed: two or four fits of what is fitted in batches
 
 #: Beside the defaults.
 _MORE = ("bananas(layers=3,epochs=50)", "bananas(predictor='none')")

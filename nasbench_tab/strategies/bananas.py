@@ -98,8 +98,9 @@ class Bananas(ModelBased):
 
     def _pool(self) -> list[Architecture]:
         found = self._with_mutations({}, _PARENTS, None, self._candidates)
-        if len(found) < self._batch:  # a long search of a small space has been all around the best
-            found = self._with_mutations(found, len(self._scores), None, self._batch)
+        enough = min(self._batch, self._candidates)
+        if len(found) < enough:  # a long search of a small space has been all around the best
+            found = self._with_mutations(found, len(self._scores), None, enough)
         return list(found.values())
 
     def _chosen(self, pool: list[Architecture]) -> list[Architecture]:

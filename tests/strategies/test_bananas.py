@@ -137,3 +137,16 @@ def test_encodings(encoding: str, columns: int) -> None:
     both = strategy._encoded([twin, CELL.canonical(twin)], known)
     assert np.array_equal(both[0], both[1])
     assert len(strategy.ask(3)) == 3
+
+
+def test_when_all_around_the_five_best_is_known_further_cells_are_mutated() -> None:
+    cells = distinct(12)
+    around = {CELL.canonical(n): n for cell in cells[:5] for n in CELL.neighbors(cell)}
+    strategy = told(started(predictor="none"), [*cells, *around.values()])
+    ranked = [cell for _, cell in sorted(strategy._scores.values(), reverse=True)]
+    near = [{CELL.canonical(n) for n in CELL.neighbors(cell)} for cell in ranked]
+    unseen = set.union(*near) - strategy._seen
+    assert not set.union(*near[:5]) & unseen
+    pool = set(map(CELL.canonical, strategy._pool()))
+    assert len(pool) == 10
+    assert pool <= unseen
