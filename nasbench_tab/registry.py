@@ -82,6 +82,10 @@ _STRATEGIES = {
     "nsga2": "nasbench_tab.strategies.nsga2:Nsga2",
     "pareto-local-search": "nasbench_tab.strategies.pareto_local_search:ParetoLocalSearch",
     "petridish-growth": "nasbench_tab.strategies.petridish_growth:PetridishGrowth",
+    "bananas": "nasbench_tab.strategies.bananas:Bananas",
+    "gp-wl": "nasbench_tab.strategies.gp_wl:GPWL",
+    "surrogate-ei": "nasbench_tab.strategies.surrogate_ei:SurrogateEI",
+    "tpe": "nasbench_tab.strategies.tpe:TPE",
 }
 
 

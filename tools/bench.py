@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_strategies import bench_strategies
 from bench_surrogate import bench_surrogate
 from bench_timing import line, side_by_side
 from bench_train import bench_train
@@ -269,6 +270,7 @@ BENCHES = {
     "compare": bench_compare,
     "exact": bench_exact,
     "landscape": bench_landscape,
+    "strategies": bench_strategies,
     "surrogate": bench_surrogate,
     "train": bench_train,
 }

@@ -17,6 +17,9 @@ __all__ = ["MaskedSpace"]
 class MaskedSpace(Space):
     """The cells ``cells`` of ``space``; strategies sample and move among these only.
 
+    Attributes:
+        whole: The space itself.
+
     Raises:
         InvalidArgumentError: No cell is left.
     """
@@ -24,7 +27,7 @@ class MaskedSpace(Space):
     def __init__(self, space: Space, cells: Collection[Architecture]) -> None:
         if not cells:
             raise InvalidArgumentError(f"No cell of {space.name} was measured: nothing to search.")
-        self._space, self._cells = space, list(dict.fromkeys(cells))
+        self.whole, self._cells = space, list(dict.fromkeys(cells))
         self._known = frozenset(self._cells)
         self.name, self.choices, self.rule = space.name, space.choices, space.rule
         self.groups = space.groups
@@ -32,8 +35,8 @@ class MaskedSpace(Space):
 
     def contains(self, arch: Architecture) -> bool:
         """Return whether ``arch``, or the same network in canonical form, was measured."""
-        return self._space.contains(arch) and (
-            arch in self._known or self._space.canonical(arch) in self._known
+        return self.whole.contains(arch) and (
+            arch in self._known or self.whole.canonical(arch) in self._known
         )
 
     def sample(self, rng: np.random.Generator, n: int) -> list[Architecture]:
@@ -42,7 +45,7 @@ class MaskedSpace(Space):
 
     def neighbors(self, arch: Architecture) -> list[Architecture]:
         """Return the measured neighbors; there may be none."""
-        return [cell for cell in self._space.neighbors(arch) if cell in self._known]
+        return [cell for cell in self.whole.neighbors(arch) if cell in self._known]
 
     def mutate(self, arch: Architecture, draw: float) -> Architecture:
         """Return the measured neighbor at ``draw``; ``arch`` itself where there is none."""
@@ -51,28 +54,28 @@ class MaskedSpace(Space):
 
     def parse(self, text: str) -> Architecture:
         """Return the cell of a published string."""
-        return self._space.parse(text)
+        return self.whole.parse(text)
 
     def format(self, arch: Architecture) -> str:
         """Return the published string of a cell."""
-        return self._space.format(arch)
+        return self.whole.format(arch)
 
     def canonical(self, arch: Architecture) -> Architecture:
         """Return the representative of all cells that are the same network."""
-        return self._space.canonical(arch)
+        return self.whole.canonical(arch)
 
     def graph(self, arch: Architecture) -> Graph:
         """Return the cell as a labelled directed acyclic graph."""
-        return self._space.graph(arch)
+        return self.whole.graph(arch)
 
     def figures(self, cells: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
         """Return what is known of cells without training them."""
-        return self._space.figures(cells)
+        return self.whole.figures(cells)
 
     def index(self, arch: Architecture) -> int:
         """Return the official index of a cell."""
-        return self._space.index(arch)
+        return self.whole.index(arch)
 
     def unindex(self, index: int) -> Architecture:
         """Return the cell of an official index."""
-        return self._space.unindex(index)
+        return self.whole.unindex(index)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from light import LIGHT, light
 
 from nasbench_tab import registry
 from nasbench_tab.records import Observation, Problem, Proposal
@@ -29,7 +30,13 @@ def test_benchmark(name: str) -> None:
 def test_strategy(name: str, benchmark: str) -> None:
     if name == "proxy" and benchmark == "nbgraph-proteins":
         benchmark = "nb201-fashion@surrogate"  # the other's space knows no figures
-    check_strategy(name, benchmark)
+    check_strategy(light(name), benchmark)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIGHT)
+def test_slow_strategy(name: str) -> None:
+    check_strategy(name)
 
 
 class _Base:

@@ -13,12 +13,19 @@ from nasbench_tab.search.presets import PRESETS, fit, settings_of
 from nasbench_tab.search.run import run_search
 
 BENCHMARK, FOLDER = "nb201-cifar10", Path(__file__).resolve().parent
+EVALUATIONS = 60
+
+#: Evaluations of strategies whose choices hang on floating-point sums of a library, which differ in their
+#: last bits between processors: the uniform draws at the beginning, which do not, and the first batch or
+#: two, which test_golden shows to be the same when all scores are off in the seventh digit.
+ROUNDED = {"bananas": 20, "gp-wl": 20, "surrogate-ei": 20}
 
 
 def golden(strategy: str) -> str:
     """Return the text of a strategy's golden file."""
-    run = run_search(strategy, BENCHMARK, Protocol(evaluations=60), seed=0, run=0)
-    return _text(run, [f"{strategy} on {BENCHMARK}, Protocol(evaluations=60), seed 0, run 0"])
+    n = ROUNDED.get(strategy, EVALUATIONS)
+    run = run_search(strategy, BENCHMARK, Protocol(evaluations=n), seed=0, run=0)
+    return _text(run, [f"{strategy} on {BENCHMARK}, Protocol(evaluations={n}), seed 0, run 0"])
 
 
 def golden_preset(name: str) -> str:
