@@ -55,7 +55,8 @@ def _ours(name: str) -> Callable[[int], float]:
         spent, known = 0.0, 0
         while known < _BEFORE + _TIMED:
             begin = time.process_time()
-            [(cell, epoch)] = strategy.ask(1)
+            [proposed] = strategy.ask(1)
+            cell, epoch = proposed.architecture, proposed.epoch
             took = time.process_time() - begin
             answer = bench.lookup(cell)
             told = Observation(cell, epoch or bench.epochs[-1], answer.value, answer.seconds)

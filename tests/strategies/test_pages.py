@@ -59,7 +59,7 @@ def faults(name: str, page: str, settings: Mapping[str, Any]) -> list[str]:
         if key in said
         and (said[key] != settings[key] or type(said[key]) is not type(settings[key]))
     ]
-    if f"`tests/golden/{name}.txt`" not in page:
+    if f"tests/golden/{name}.txt" not in page:
         found.append("it does not name its golden trajectory")
     if "nb201" in page and not re.search(r"\d+ runs", page):
         found.append("its figure does not say how many runs")
