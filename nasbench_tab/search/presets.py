@@ -301,7 +301,8 @@ def fit(preset: Preset, bench: Benchmark) -> Fitted:
         changes.append("validation times are not in the table; only training is charged")
         protocol = protocol._replace(validation="none")
     cells = searched.measured()
-    if len(cells) != bench.space.size and protocol.missing == "refuse":
+    complete = bench.predicts or len(cells) == bench.space.size
+    if not complete and protocol.missing == "refuse":
         changes.append(f"only {len(cells):,} of {bench.space.size or 0:,} cells were measured")
         protocol = protocol._replace(missing="masked")
     if preset.test and not any(m.split in ("test", "valid+test") for m in bench.metrics.values()):
