@@ -69,6 +69,10 @@ class MaskedSpace(Space):
         """Return what is known of cells without training them."""
         return self._space.figures(cells)
 
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of positions and options."""
+        return self._space.options()
+
     def index(self, arch: Architecture) -> int:
         """Return the official index of a cell."""
         return self._space.index(arch)

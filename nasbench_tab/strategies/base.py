@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from typing import Protocol as Interface
@@ -30,7 +31,7 @@ import numpy as np
 from nasbench_tab.errors import InvalidArgumentError, StrategyError
 from nasbench_tab.records import Observation, Problem, Proposal
 
-__all__ = ["FunctionStrategy", "Strategy", "StrategySpec", "real", "uniforms", "whole"]
+__all__ = ["FunctionStrategy", "Strategy", "StrategySpec", "measured_epoch", "real", "uniforms", "whole"]
 
 
 class Strategy(Interface):
@@ -191,6 +192,19 @@ def real(strategy: str, name: str, value: object, *, least: float, below: float)
             f"{strategy} needs {name} to be a number, at least {least:g} and below {below:g}; got {value!r}."
         )
     return float(value)  # type: ignore[arg-type]
+
+
+def measured_epoch(epochs: Sequence[int], wanted: float) -> int:
+    """Return the epoch that a wish for ``wanted`` epochs is rounded to: down to a measured one.
+
+    The first of ``epochs``, which ascend, where ``wanted`` lies before all of them.
+
+    Raises:
+        InvalidArgumentError: ``wanted`` is NaN.
+    """
+    if wanted != wanted:  # noqa: PLR0124 - NaN
+        raise InvalidArgumentError("The number of epochs must be a number; got NaN.")
+    return epochs[max(0, bisect_right(epochs, wanted) - 1)]
 
 
 def uniforms(rng: np.random.Generator, block: int = 256) -> Iterator[float]:
