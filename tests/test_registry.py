@@ -85,7 +85,7 @@ def test_names_resolve() -> None:
         (registry.load_space, "nas-bench-201", r"Unknown search space|Unknown space 'nas-bench-201'\. Did you mean nasbench201"),
         (registry.load_strategy, "localsearch", r"Unknown strategy 'localsearch'\. Did you mean local-search"),
         (registry.load_strategy, "Random", r"Unknown strategy 'Random'\. Did you mean random"),
-        (registry.load_strategy, "zzz", r"Unknown strategy 'zzz'\. Known: asha, evolution, local-search"),
+        (registry.load_strategy, "zzz", r"Unknown strategy 'zzz'\. Known: asha, evolution, external, local-search"),
     ],
 )  # fmt: skip
 def test_unknown_names_offer_the_nearest(

@@ -58,12 +58,15 @@ class Adapter(ABC):
 
     Attributes:
         log: Name of the logger that the library writes to.
+        libraries: The distributions behind it; a comparison's manifest keeps their versions, and is not
+            resumed with others.
         problem: Where to search.
         options: Names of positions and options; see :meth:`nasbench_tab.spaces.base.Space.options`.
         seed: For the library's own generator, below 2**31.
     """
 
     log = ""
+    libraries: tuple[str, ...] = ()
 
     def __init__(self, problem: Problem, rng: np.random.Generator) -> None:
         self.problem, self.options = problem, problem.space.options()
@@ -74,7 +77,8 @@ class Adapter(ABC):
         self._late: list[Trial] = []  # failures that wait for the first score
         self._worst = np.inf
         self._fitting = False  # whether any cell was in the space so far
-        self._drawn = random.Random(self.seed).getstate(), np.random.RandomState(self.seed)  # noqa: S311, NPY002
+        self._python = random.Random(self.seed).getstate()  # noqa: S311
+        self._numpy = np.random.RandomState(self.seed).get_state()  # noqa: NPY002
 
     @abstractmethod
     def next_trial(self) -> Trial | None:
@@ -161,18 +165,25 @@ class Adapter(ABC):
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Keep a library's log, warnings and global draws inside."""
-        outside = random.getstate(), np.random.get_state()  # noqa: NPY002 - libraries draw from it
-        random.setstate(self._drawn[0])
-        np.random.set_state(self._drawn[1].get_state())  # noqa: NPY002
-        try:
-            with _quiet(self.log):
+        """Keep a library's log, warnings and global draws inside, the draws seeded."""
+        with _kept(), _quiet(self.log):
+            random.setstate(self._python)
+            np.random.set_state(self._numpy)  # noqa: NPY002 - libraries draw from it
+            try:
                 yield
-        finally:
-            self._drawn[1].set_state(np.random.get_state())  # noqa: NPY002
-            self._drawn = random.getstate(), self._drawn[1]
-            random.setstate(outside[0])
-            np.random.set_state(outside[1])  # noqa: NPY002
+            finally:
+                self._python, self._numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Leave the global generators as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 @contextmanager
@@ -202,7 +213,7 @@ def library(module: str, extra: str) -> Any:
         InvalidArgumentError: It is not installed, or cannot be imported.
     """
     try:
-        with _quiet(extra):
+        with _kept(), _quiet(extra):
             return importlib.import_module(module)
     except ImportError as err:
         raise InvalidArgumentError(

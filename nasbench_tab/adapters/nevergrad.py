@@ -37,6 +37,7 @@ class NevergradSearch(Adapter):
     """
 
     log = "nevergrad"
+    libraries = ("nevergrad",)
 
     def __init__(
         self,

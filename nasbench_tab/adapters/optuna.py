@@ -45,6 +45,7 @@ class OptunaSearch(Adapter):
     """
 
     log = "optuna"
+    libraries = ("optuna",)
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ class PymooSearch(Adapter):
     """
 
     log = "pymoo"
+    libraries = ("pymoo",)
 
     def __init__(
         self,

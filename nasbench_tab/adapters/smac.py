@@ -49,6 +49,7 @@ class SmacSearch(Adapter):
     """
 
     log = "smac"
+    libraries = ("smac", "ConfigSpace")
 
     def __init__(
         self,
