@@ -6,8 +6,9 @@
     >>> from_configuration(space.sample_configuration())                      # doctest: +SKIP
     (3, 0, 1, 1, 4, 2)
 
-Every position is a categorical hyperparameter with the operations' names; the order of the positions, the
-name of the space and the epochs at which there are values stand in ``meta``. What else a cell must obey
+Every position is a categorical hyperparameter with the operations' names. The name of the space and the
+epochs at which there are values stand in ``meta``, of the whole and, since ConfigSpace's files keep only
+those, of each hyperparameter, with its position. What else a cell must obey
 (:attr:`~nasbench_tab.spaces.base.Space.rule`) is not exported.
 
 Lindauer, Eggensperger, Feurer, Biedenkapp, Marben, Müller and Hutter, "BOAH", arXiv:1908.06756, describe
@@ -38,14 +39,12 @@ def to_configspace(space: Space, epochs: Sequence[int] = (), *, seed: int = 0) -
         seed: Of the random configurations that it gives.
     """
     configspace = library("ConfigSpace", "configspace")
-    options = space.options()
-    meta = {
-        "space": spec_of(space),
-        "positions": list(options),
-        "epochs": [int(epoch) for epoch in epochs],
-    }
+    meta = {"space": spec_of(space), "epochs": [int(epoch) for epoch in epochs]}
     made = configspace.ConfigurationSpace(name=space.name, seed=seed, meta=meta)
-    made.add(configspace.Categorical(name, list(levels)) for name, levels in options.items())
+    made.add(
+        configspace.Categorical(name, list(levels), meta={"position": position, **meta})
+        for position, (name, levels) in enumerate(space.options().items())
+    )
     return made
 
 
@@ -56,19 +55,15 @@ def from_configspace(configspace: Any) -> tuple[Space, tuple[int, ...]]:
         UnknownNameError: There is no such search space.
         InvalidArgumentError: It was not made by :func:`to_configspace`, or was changed since.
     """
-    meta = getattr(configspace, "meta", None) or {}
-    if not {"space", "positions", "epochs"} <= set(meta):
-        raise InvalidArgumentError(
-            "This ConfigurationSpace does not say which search space it is; expected one made by "
-            "to_configspace, with space, positions and epochs in its meta."
-        )
+    names = _positions(configspace)
+    meta = configspace[names[0]].meta
     spec = meta["space"]
     space = load_space(spec) if isinstance(spec, str) else Columns.from_spec(spec)
-    found = {name: tuple(configspace[name].choices) for name in configspace}
-    if found != space.options():
+    found = {name: tuple(configspace[name].choices) for name in names}
+    if found != space.options() or len(names) != len(configspace):
         raise InvalidArgumentError(
             f"This ConfigurationSpace says that it is {space.name}, and has other hyperparameters: "
-            f"{', '.join(found)}."
+            f"{', '.join(configspace)}."
         )
     return space, tuple(meta["epochs"])
 
@@ -79,13 +74,13 @@ def to_configuration(configspace: Any, arch: Architecture) -> Any:
     Raises:
         InvalidArchitectureError: The cell has other positions or options.
     """
-    positions = configspace.meta["positions"]
+    positions = _positions(configspace)
     try:
         values = {
             name: configspace[name].choices[op] for name, op in zip(positions, arch, strict=True)
         }
         if min(arch) < 0:
-            raise IndexError
+            raise IndexError("a negative number")
     except (IndexError, TypeError, ValueError) as err:
         raise InvalidArchitectureError(
             f"{arch!r} is not a cell of {configspace.name}: expected {len(positions)} numbers of options."
@@ -96,4 +91,16 @@ def to_configuration(configspace: Any, arch: Architecture) -> Any:
 def from_configuration(configuration: Any) -> Architecture:
     """Return the cell of a configuration of what :func:`to_configspace` gave."""
     space = configuration.config_space
-    return tuple(space[name].choices.index(configuration[name]) for name in space.meta["positions"])
+    return tuple(space[name].choices.index(configuration[name]) for name in _positions(space))
+
+
+def _positions(configspace: Any) -> list[str]:
+    """Return the names of the hyperparameters in the order of a cell's positions."""
+    needed = {"space", "position", "epochs"}
+    ours = [name for name in configspace if needed <= set(configspace[name].meta or ())]
+    if not ours:
+        raise InvalidArgumentError(
+            "This ConfigurationSpace does not say which search space it is; expected one made by "
+            "to_configspace, with space, position and epochs in the meta of each hyperparameter."
+        )
+    return sorted(ours, key=lambda name: int(configspace[name].meta["position"]))

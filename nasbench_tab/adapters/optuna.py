@@ -17,6 +17,7 @@ import numpy as np
 from nasbench_tab.adapters.base import Adapter, Trial, class_named, library
 from nasbench_tab.errors import InvalidArgumentError
 from nasbench_tab.records import Problem
+from nasbench_tab.strategies.base import whole
 from nasbench_tab.strategies.successive_halving import rung_epochs
 
 __all__ = ["OptunaSearch"]
@@ -68,6 +69,7 @@ class OptunaSearch(Adapter):
             kind = class_named(optuna.pruners, pruner, "pruner", optuna.pruners.BasePruner)
             with self.at_work():
                 stops = _made(kind, pruner_options or {})
+            eta = whole("optuna", "eta", eta, least=2)
             self._epochs = rung_epochs("optuna", problem.epochs, least, eta)
         categorical = optuna.distributions.CategoricalDistribution
         self._distributions = {name: categorical(o) for name, o in self.options.items()}
