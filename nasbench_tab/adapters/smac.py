@@ -63,7 +63,9 @@ class SmacSearch(Adapter):
     ) -> None:
         super().__init__(problem, rng)
         smac = library("smac", "smac")
-        kind = class_named(smac, facade, "facade of smac", library("smac.facade", "smac").AbstractFacade)
+        kind = class_named(
+            smac, facade, "facade of smac", library("smac.facade", "smac").AbstractFacade
+        )
         self._budgets = facade in _BUDGETS
         fidelities = {}
         if self._budgets:
@@ -95,7 +97,9 @@ class SmacSearch(Adapter):
             asked = self._smac.ask()
         except StopIteration:
             return None
-        return Trial(from_configuration(asked.config), asked, asked.budget if self._budgets else None)
+        return Trial(
+            from_configuration(asked.config), asked, asked.budget if self._budgets else None
+        )
 
     def observed(self, trial: Trial, score: float, seconds: float) -> None:
         """Tell SMAC cost and time."""

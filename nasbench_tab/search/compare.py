@@ -323,9 +323,7 @@ def _check_reported(
             )
 
 
-def _claim(
-    directory: Path, experiment: dict[str, Any], resume: bool, libraries: list[str]
-) -> None:
+def _claim(directory: Path, experiment: dict[str, Any], resume: bool, libraries: list[str]) -> None:
     """Make ``directory`` this experiment's own, or raise ResultsError and change nothing.
 
     ``libraries`` are the distributions that strategies name as theirs; their versions are kept too.

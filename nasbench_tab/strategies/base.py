@@ -31,7 +31,15 @@ import numpy as np
 from nasbench_tab.errors import InvalidArgumentError, StrategyError
 from nasbench_tab.records import Observation, Problem, Proposal
 
-__all__ = ["FunctionStrategy", "Strategy", "StrategySpec", "measured_epoch", "real", "uniforms", "whole"]
+__all__ = [
+    "FunctionStrategy",
+    "Strategy",
+    "StrategySpec",
+    "measured_epoch",
+    "real",
+    "uniforms",
+    "whole",
+]
 
 
 class Strategy(Interface):

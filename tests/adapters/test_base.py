@@ -213,9 +213,7 @@ def test_a_benchmark_that_an_adapter_holds_is_found() -> None:
 
 def test_named_options_give_cells() -> None:
     at_work = scripted(Trial(CELL))
-    names = dict(
-        zip(at_work.options, ("nor_conv_3x3", "none", *["skip_connect"] * 4), strict=True)
-    )
+    names = dict(zip(at_work.options, ("nor_conv_3x3", "none", *["skip_connect"] * 4), strict=True))
     assert list(names) == ["1<-0", "2<-0", "2<-1", "3<-0", "3<-1", "3<-2"]
     assert at_work.cell_of(names) == (3, 0, 1, 1, 1, 1)
     graph = NasBenchGraphProteins().options()

@@ -44,7 +44,9 @@ def test_cells_survive_the_way_there_and_back(space: Space) -> None:
 def test_spaces_survive_a_file(space: Space, tmp_path: Any) -> None:
     to_configspace(space, (1, 5)).to_json(tmp_path / "space.json")
     json.loads((tmp_path / "space.json").read_text(encoding="utf-8"))
-    back, epochs = from_configspace(configspace.ConfigurationSpace.from_json(tmp_path / "space.json"))
+    back, epochs = from_configspace(
+        configspace.ConfigurationSpace.from_json(tmp_path / "space.json")
+    )
     assert (back.name, back.options(), epochs) == (space.name, space.options(), (1, 5))
 
 

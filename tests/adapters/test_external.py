@@ -31,7 +31,9 @@ def program(tmp_path: Path, source: str, *, timeout: float = 60.0) -> str:
 
 
 def answering(text: str) -> str:
-    return f"for line in sys.stdin:\n    if 'ask' in json.loads(line): print({text!r}, flush=True)\n"
+    return (
+        f"for line in sys.stdin:\n    if 'ask' in json.loads(line): print({text!r}, flush=True)\n"
+    )
 
 
 def test_the_example_keeps_the_contract() -> None:
@@ -58,12 +60,14 @@ def test_what_the_program_reads(tmp_path: Path) -> None:
         "for line in sys.stdin:\n"
         "    print(line, end='', file=log, flush=True)\n"
         "    if 'ask' in json.loads(line):\n"
-        "        print('{\"proposals\": [{\"cell\": [3, 3, 3, 3, 3, 3]}]}', flush=True)\n"
+        '        print(\'{"proposals": [{"cell": [3, 3, 3, 3, 3, 3]}]}\', flush=True)\n'
     )
     limits = (("parameters", 0.1),)
     drive(program(tmp_path, source), BENCH, 1, limits=limits, patience=2)
     lines = (tmp_path / "program.py.log").read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith('{"start": {"version": 1, "space": "nasbench201", "positions": {"1<-0"')
+    assert lines[0].startswith(
+        '{"start": {"version": 1, "space": "nasbench201", "positions": {"1<-0"'
+    )
     assert '"epochs": [200], "seed": ' in lines[0]
     assert lines[1] == '{"ask": 1}'
     assert lines[2] == (
@@ -120,7 +124,9 @@ def test_nothing_more_to_propose(tmp_path: Path) -> None:
     assert (len(run.values), run.stop) == (0, "exhausted")
 
 
-@pytest.mark.parametrize("source", ["for line in sys.stdin: answer(line)", "while True: answer(sys.stdin.readline())"])
+@pytest.mark.parametrize(
+    "source", ["for line in sys.stdin: answer(line)", "while True: answer(sys.stdin.readline())"]
+)
 def test_the_program_ends_with_the_search(tmp_path: Path, source: str) -> None:
     answer = '{"proposals": [{"cell": [0, 0, 0, 0, 0, 0]}]}'
     helper = f"def answer(line):\n    if 'ask' in (line or 'x'): print({answer!r}, flush=True)\n"
