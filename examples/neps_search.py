@@ -3,7 +3,6 @@
 pip install nasbench_tab torch neural-pipeline-search ConfigSpace; python examples/neps_search.py
 """
 
-import neps
 from neps.optimizers import load_optimizer
 from neps.optimizers.ask_and_tell import AskAndTell
 from neps.space.parsing import convert_to_space

@@ -3,7 +3,7 @@
 pip install nasbench_tab syne-tune; python examples/syne_tune_search.py
 """
 
-import datetime
+import datetime as dt
 
 from syne_tune.backend.trial_status import Trial as SyneTrial
 from syne_tune.config_space import choice
@@ -30,7 +30,7 @@ class SyneTune(Adapter):
 
     def next_trial(self):
         config = self.scheduler.suggest().config
-        token = SyneTrial(self.count, config, datetime.datetime.now())
+        token = SyneTrial(self.count, config, dt.datetime.now())
         self.count += 1
         self.scheduler.on_trial_add(token)
         return Trial(self.cell_of(config), token)

@@ -24,7 +24,7 @@ def bench_adapters() -> None:
     )
     bench = nbt.load("nb201-cifar10")
     warnings.simplefilter("ignore")
-    logging.getLogger("optuna").setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
     pairs: dict[str, Callable[[Any], None]] = {
         "optuna(sampler='RandomSampler')": partial(own_optuna, "RandomSampler"),
         "optuna": partial(own_optuna, "TPESampler"),
@@ -74,7 +74,7 @@ def own_nevergrad(optimizer: str, bench: Any) -> None:
     numbers = [{name: i for i, name in enumerate(o)} for o in options.values()]
     choices = {name: nevergrad.p.Choice(list(o)) for name, o in options.items()}
     dictionary = nevergrad.p.Dict(**choices)
-    dictionary.random_state = np.random.RandomState(0)  # noqa: NPY002 - what it takes
+    dictionary.random_state = np.random.RandomState(0)  # what it takes
     search = nevergrad.optimizers.registry[optimizer](dictionary)
     for _ in range(EVALUATIONS):
         candidate = search.ask()

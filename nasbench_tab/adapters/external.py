@@ -28,6 +28,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 import numpy as np
@@ -177,10 +178,8 @@ def _end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     """Close the program's input; kill it if it does not end by itself."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            try:
+            with suppress(OSError):  # it is gone, and what was not written with it
                 pipe.close()
-            except OSError:
-                pass  # it is gone, and what was not written with it
     try:
         process.wait(1.0)
     except subprocess.TimeoutExpired:

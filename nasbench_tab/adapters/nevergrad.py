@@ -56,7 +56,7 @@ class NevergradSearch(Adapter):
         with self.at_work():
             parts = {name: choice(list(options)) for name, options in self.options.items()}
             dictionary = library("nevergrad", "nevergrad").p.Dict(**parts)
-            dictionary.random_state = np.random.RandomState(self.seed)  # noqa: NPY002 - what it takes
+            dictionary.random_state = np.random.RandomState(self.seed)  # what it takes
             self._optimizer = self.make_optimizer(dictionary)
 
     def make_optimizer(self, parametrization: Any) -> Any:

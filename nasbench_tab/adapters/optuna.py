@@ -47,6 +47,7 @@ class OptunaSearch(Adapter):
 
     log = "optuna"
     libraries = ("optuna",)
+    draws_globally = False
 
     def __init__(
         self,

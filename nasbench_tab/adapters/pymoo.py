@@ -46,6 +46,7 @@ class PymooSearch(Adapter):
 
     log = "pymoo"
     libraries = ("pymoo",)
+    draws_globally = False
 
     def __init__(
         self,

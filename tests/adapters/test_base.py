@@ -46,6 +46,10 @@ class Scripted(Adapter):
         return None
 
 
+def global_states() -> tuple[object, str]:
+    return random.getstate(), repr(np.random.get_state())  # noqa: NPY002 - to see that it is left alone
+
+
 def scripted(*script: Trial | None) -> Scripted:
     made = type("Made", (Scripted,), {"script": script})(PROBLEM, np.random.default_rng(0))
     assert isinstance(made, Scripted)
@@ -180,10 +184,10 @@ def test_global_draws_warnings_and_logs_stay_inside_and_are_seeded() -> None:
     lists = []
     for _ in range(2):
         random.seed(len(lists))
-        before = random.getstate(), repr(np.random.get_state())
+        before = global_states()
         Noisy.drawn = []
         drive(Noisy, BENCH, 4, workers=2)
-        assert before == (random.getstate(), repr(np.random.get_state()))
+        assert before == global_states()
         lists.append(Noisy.drawn)
     assert lists[0] == lists[1]
     assert len(set(lists[0])) == 4

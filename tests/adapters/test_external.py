@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shlex
 import sys
 import time
@@ -49,7 +50,7 @@ def test_it_learns() -> None:
 
 def test_epochs_are_rounded_down(tmp_path: Path) -> None:
     cell = [3, 3, 4, 0, 3, 4]
-    answer = '{"proposals": [{"cell": %s, "epoch": 3.9}]}' % cell
+    answer = json.dumps({"proposals": [{"cell": cell, "epoch": 3.9}]})
     run = drive(program(tmp_path, answering(answer)), "nb201-fashion@surrogate", 2)
     assert run.epochs.tolist() == [3, 3]
 
@@ -115,7 +116,7 @@ def test_one_that_says_nothing_is_given_up(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_not_there() -> None:
-    with pytest.raises(InvalidArgumentError, match="cannot start .nowhere-to-be-found.: No such"):
+    with pytest.raises(InvalidArgumentError, match=r"cannot start .nowhere-to-be-found.: No such"):
         drive("external(command='nowhere-to-be-found')", BENCH, 3)
 
 
