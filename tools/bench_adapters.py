@@ -60,7 +60,9 @@ def own_optuna(sampler: str, bench: Any) -> None:
     study = optuna.create_study(sampler=kind(seed=0), direction="maximize")
     options = bench.space.options()
     numbers = [{name: i for i, name in enumerate(o)} for o in options.values()]
-    spaces = {name: optuna.distributions.CategoricalDistribution(o) for name, o in options.items()}
+    spaces: dict[str, Any] = {
+        name: optuna.distributions.CategoricalDistribution(o) for name, o in options.items()
+    }
     for _ in range(EVALUATIONS):
         trial = study.ask(spaces)
         cell = tuple(n[trial.params[name]] for name, n in zip(options, numbers, strict=True))

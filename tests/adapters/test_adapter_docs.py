@@ -53,7 +53,7 @@ def test_the_page_is_short_and_what_it_names_is_there(name: str) -> None:
 
 EXAMPLES = {
     "optuna_search": ("optuna", r"with a pruner: epochs \[1, 3, 5\]"),
-    "nevergrad_search": ("nevergrad", r"nevergrad\(budget=60\): best of 60 evaluations"),
+    "nevergrad_search": ("nevergrad", r"nevergrad\(budget=40\): best of 40 evaluations"),
     "pymoo_search": ("pymoo", r"pymoo: best .*; [1-9]\d* cells were too large"),
     "smac_search": ("smac", r"smac\(trials=40\): best .* 40 different cells"),
     "configspace_export": ("ConfigSpace", r"\[200\]"),

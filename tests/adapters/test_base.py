@@ -37,7 +37,7 @@ class Scripted(Adapter):
         self.asked, self.told = 0, []  # type: tuple[int, list[Any]]
 
     def next_trial(self) -> Trial | None:
-        trial = self.script[self.asked % len(self.script)]
+        trial: Trial | None = self.script[self.asked % len(self.script)]
         self.asked += 1
         return trial and trial._replace(token=self.asked)
 
@@ -181,7 +181,7 @@ def test_global_draws_warnings_and_logs_stay_inside_and_are_seeded() -> None:
             self.drawn.append(random.random() + np.random.random())  # noqa: S311, NPY002
             return Trial(CELL)
 
-    lists = []
+    lists: list[list[float]] = []
     for _ in range(2):
         random.seed(len(lists))
         before = global_states()
