@@ -53,7 +53,7 @@ class ExternalProcess:
         problem: Where to search.
         rng: The run's generator; it makes the program's seed.
         command: The program and its arguments, as in a shell, but without a shell.
-        timeout: Real seconds that an answer may take.
+        timeout: Real seconds that an answer, or reading a line, may take.
     """
 
     def __init__(
@@ -120,7 +120,11 @@ class ExternalProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         try:
             self._process = subprocess.Popen(  # noqa: S603 - what the user asked for
-                self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+                self._words,
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
             )
         except OSError as err:
             self._log.close()
@@ -128,16 +132,26 @@ class ExternalProcess:
                 f"external cannot start {shlex.join(self._words)!r}: {err.strerror or err}."
             ) from err
         weakref.finalize(self, _end, self._process, self._log)
+        assert self._process.stdin is not None  # noqa: S101
+        os.set_blocking(
+            self._process.stdin.fileno(), False
+        )  # one that never reads must not hold us
         self._write({"start": self._start})
 
     def _write(self, message: dict[str, Any]) -> None:
         if self._process is None or self._process.stdin is None:
             raise StrategyError("An external program was told something before it was asked.")
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError as err:
-            raise self._failed("stopped reading", gone=True) from err
+        pipe, until = self._process.stdin, time.monotonic() + self._timeout
+        rest = memoryview(json.dumps(message).encode() + b"\n")
+        with selectors.DefaultSelector() as ready:
+            ready.register(pipe, selectors.EVENT_WRITE)
+            while rest:
+                if not ready.select(max(0.0, until - time.monotonic())):
+                    raise self._failed(f"read nothing for {self._timeout:g} seconds")
+                try:
+                    rest = rest[os.write(pipe.fileno(), rest) :]
+                except OSError as err:
+                    raise self._failed("stopped reading", gone=True) from err
 
     def _line(self) -> str:
         """Return the next line of the program, without its end."""

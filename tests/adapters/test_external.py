@@ -115,6 +115,13 @@ def test_one_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     assert time.monotonic() - begin < 60
 
 
+def test_one_that_never_reads_is_given_up(tmp_path: Path) -> None:
+    answer = '{"proposals": [{"cell": [0, 0, 0, 0, 0, 0]}]}\n'
+    talks = program(tmp_path, f"while True: sys.stdout.write({answer!r})", timeout=0.3)
+    with pytest.raises(StrategyError, match=r"read nothing for 0\.3 seconds"):
+        drive(talks, BENCH, 5000)
+
+
 def test_a_program_that_is_not_there() -> None:
     with pytest.raises(InvalidArgumentError, match=r"cannot start .nowhere-to-be-found.: No such"):
         drive("external(command='nowhere-to-be-found')", BENCH, 3)
