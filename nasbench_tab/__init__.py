@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nasbench_tab.adapters.drive import drive as drive
     from nasbench_tab.errors import NasbenchTabError as NasbenchTabError
     from nasbench_tab.records import CostedProposal as CostedProposal
     from nasbench_tab.records import Observation as Observation
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "drive": "nasbench_tab.adapters.drive",
     "NasbenchTabError": "nasbench_tab.errors",
     "CostedProposal": "nasbench_tab.records",
     "Observation": "nasbench_tab.records",

@@ -61,7 +61,7 @@ def _root(
 @app.command("list")
 def list_names(
     kind: Annotated[
-        str, typer.Argument(help="benchmarks, strategies, spaces, tasks or surrogates")
+        str, typer.Argument(help="benchmarks, strategies, adapters, spaces, tasks or surrogates")
     ] = "benchmarks",
 ) -> None:
     """List what there is, a name a line."""
@@ -70,6 +70,7 @@ def list_names(
     kinds: dict[str, Callable[[], list[str]]] = {
         "benchmarks": registry.benchmark_names,
         "strategies": registry.strategy_names,
+        "adapters": registry.adapter_names,
         "spaces": registry.space_names,
         "tasks": registry.task_names,
         "surrogates": registry.surrogate_names,

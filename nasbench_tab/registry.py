@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SOURCES",
+    "adapter_names",
     "benchmark_names",
     "fingerprint",
     "load",
@@ -86,6 +87,15 @@ _STRATEGIES = {
     "gp-wl": "nasbench_tab.strategies.gp_wl:GPWL",
     "surrogate-ei": "nasbench_tab.strategies.surrogate_ei:SurrogateEI",
     "tpe": "nasbench_tab.strategies.tpe:TPE",
+}
+# Strategies that need an optional library, or a program of the user's. They are known by name, and not
+# among strategy_names(), all of which work wherever this package does.
+_ADAPTERS = {
+    "optuna": "nasbench_tab.adapters.optuna:OptunaSearch",
+    "nevergrad": "nasbench_tab.adapters.nevergrad:NevergradSearch",
+    "pymoo": "nasbench_tab.adapters.pymoo:PymooSearch",
+    "smac": "nasbench_tab.adapters.smac:SmacSearch",
+    "external": "nasbench_tab.adapters.external:ExternalProcess",
 }
 
 
@@ -293,8 +303,16 @@ def _columns_named(name: str) -> Space | None:
 
 
 def strategy_names() -> list[str]:
-    """Return the names of all strategies."""
+    """Return the names of all strategies, without :func:`adapter_names`."""
     return sorted({**_STRATEGIES, **_entry_points("nasbench_tab.strategies")})
+
+
+def adapter_names() -> list[str]:
+    """Return the names of the strategies that are other libraries' optimizers.
+
+    Each needs an extra of the same name, and ``external`` a program.
+    """
+    return sorted(_ADAPTERS)
 
 
 def task_names() -> list[str]:
@@ -314,7 +332,7 @@ def load_strategy(name: str) -> Callable[..., Any]:
     """
     if ":" not in name:
         factory: Callable[..., Any] = _resolve(
-            "strategy", name, _STRATEGIES, "nasbench_tab.strategies"
+            "strategy", name, {**_STRATEGIES, **_ADAPTERS}, "nasbench_tab.strategies"
         )
         return factory
     module_name, _, attribute = name.partition(":")
@@ -369,7 +387,7 @@ def _entry_points(group: str) -> dict[str, EntryPoint]:
 
     taken: dict[str, set[str]] = {
         "nasbench_tab.spaces": {*_SPACES},
-        "nasbench_tab.strategies": {*_STRATEGIES},
+        "nasbench_tab.strategies": {*_STRATEGIES, *_ADAPTERS},
         "nasbench_tab.tables": {*paths.artefacts("data")},
         "nasbench_tab.surrogates": {*paths.artefacts("surrogates")},
     }

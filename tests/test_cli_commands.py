@@ -26,6 +26,7 @@ from nasbench_tab.search.results import load_results
         ([], registry.benchmark_names),
         (["benchmarks"], registry.benchmark_names),
         (["strategies"], registry.strategy_names),
+        (["adapters"], registry.adapter_names),
         (["spaces"], registry.space_names),
         (["surrogates"], registry.surrogate_names),
     ],

@@ -36,7 +36,11 @@ MAY: dict[str, set[str]] = {
 }
 # From runs to a surrogate: it reads logs and tables, and knows nothing of searches.
 MAY["fitting"] = {*MAY["train"], "stats", "predictors", "train", "registry", ROOT}
-MAY["adapters"] = {"errors", "records", "spaces", "benchmarks", "registry"}
+# Optimizers of other libraries: strategies themselves, driven by the one loop there is.
+MAY["adapters"] = {
+    *("errors", "records", "spaces", "strategies", "benchmarks", "registry"),
+    "search",
+}
 MAY["search"] = MAY["benchmarks"] | {"benchmarks", "registry", "strategies", "fitting", ROOT}
 MAY["verify"] = MAY["search"] | {"search", "train", "importers"}
 # A report shows what a verification found: one record type, not a second one that has to keep in step.

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench_adapters import bench_adapters
 from bench_strategies import bench_strategies
 from bench_surrogate import bench_surrogate
 from bench_timing import line, side_by_side
@@ -273,6 +274,7 @@ BENCHES = {
     "strategies": bench_strategies,
     "surrogate": bench_surrogate,
     "train": bench_train,
+    "adapters": bench_adapters,
 }
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import nasbench_tab
 from nasbench_tab.records import Protocol
-from nasbench_tab.registry import strategy_names
+from nasbench_tab.registry import adapter_names, strategy_names
 from nasbench_tab.report.summary import Summary
 from nasbench_tab.report.words import PROTOCOL_WORDS, metric_name, reachable
 from nasbench_tab.search.presets import PRESETS, as_written
@@ -136,7 +136,7 @@ def repeat_command(results: Results) -> str:
 
 def unnamed(results: Results) -> list[str]:
     """Return the strategies whose label is no name by which a comparison could find them."""
-    known = set(strategy_names())
+    known = {*strategy_names(), *adapter_names()}
     heads = {label: label.partition("(")[0] for label in results.strategies}
     return [
         label for label, head in heads.items() if head not in known and not _OWN.fullmatch(head)

@@ -125,7 +125,8 @@ def compare(
     if fitted is not None:
         experiment["preset"] = {"name": fitted.preset, "changes": list(fitted.changes)}
     directory = Path(out).absolute()  # processes that are used again may stand elsewhere
-    _claim(directory, experiment, resume)
+    libraries = {name for spec in specs for name in getattr(spec.factory, "libraries", ())}
+    _claim(directory, experiment, resume, sorted(libraries))
     if not (directory / FILE).is_file():
         with suppress(InvalidArgumentError):  # a label that TOML cannot hold: the manifest has it
             write_experiment(directory / FILE, experiment_of(experiment))
@@ -328,8 +329,12 @@ def _check_reported(
             )
 
 
-def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:
-    """Make ``directory`` this experiment's own, or raise ResultsError and change nothing."""
+def _claim(directory: Path, experiment: dict[str, Any], resume: bool, libraries: list[str]) -> None:
+    """Make ``directory`` this experiment's own, or raise ResultsError and change nothing.
+
+    ``libraries`` are the distributions that strategies name as theirs; their versions are kept too.
+    """
+    versions = _versions(libraries)
     occupied = directory.exists()
     if directory.is_dir():  # what a killed writer of the manifest left does not count
         occupied = any(not path.match(".manifest.json.*.tmp") for path in directory.iterdir())
@@ -349,7 +354,8 @@ def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:
                 f"{directory} holds this experiment already. Add --resume (resume=True) to finish it, "
                 "or choose a new directory."
             )
-        _same_versions(directory, read_manifest(directory)["versions"])
+        found = read_manifest(directory)["versions"]
+        _same_versions(directory, found, versions, ["nasbench_tab", "numpy", *libraries])
         for pattern in ("runs/*/*/.*.tmp", f".{FILE}.*.tmp"):  # of writers that were killed
             for leftover in directory.glob(pattern):
                 leftover.unlink(missing_ok=True)
@@ -358,7 +364,7 @@ def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:
         "format": FORMAT,
         "version": VERSION,
         "experiment": experiment,
-        "versions": _versions(),
+        "versions": versions,
         "machine": {
             "system": platform.platform(),
             "processor": platform.machine(),
@@ -370,9 +376,11 @@ def _claim(directory: Path, experiment: dict[str, Any], resume: bool) -> None:
     )
 
 
-def _same_versions(directory: Path, found: dict[str, str]) -> None:
-    for package in ("nasbench_tab", "numpy"):
-        here = _versions()[package]
+def _same_versions(
+    directory: Path, found: dict[str, str], versions: dict[str, str], matter: list[str]
+) -> None:
+    for package in matter:
+        here = versions[package]
         if found.get(package) != here:
             raise ResultsError(
                 f"{directory} was begun with {package} {found.get(package)}; this is {here}, and runs "
@@ -409,8 +417,8 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def _versions() -> dict[str, str]:
+def _versions(libraries: list[str]) -> dict[str, str]:
     versions = {"nasbench_tab": nasbench_tab.__version__, "python": sys.version.split()[0]}
-    for package in ("numpy", "h5py", "joblib"):
+    for package in ("numpy", "h5py", "joblib", *libraries):
         versions[package] = metadata.version(package)
     return versions

@@ -3,7 +3,7 @@
 A space has to say what its cells are (``name``, ``choices``, ``contains``), how they are written
 (``parse``, ``format``), which are the same network (``canonical``), how they are drawn (``graph``)
 and, where it is enumerable, their official numbers (``size``, ``index``, ``unindex``). ``sample``,
-``neighbors`` and ``mutate`` have defaults that a space may replace by something faster.
+``neighbors``, ``mutate`` and ``options`` have defaults that a space may replace by something faster.
 """
 
 from __future__ import annotations
@@ -78,6 +78,13 @@ class Space(ABC):
         """
         del cells
         return {}
+
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """Return the name of each position and, in the order of their numbers, of its options.
+
+        In the order of the positions; what other tools are told of the space. Numbers by default.
+        """
+        return {f"position_{i}": tuple(map(str, range(n))) for i, n in enumerate(self.choices)}
 
     def contains(self, arch: Architecture) -> bool:
         """Return whether ``arch`` is an architecture of this space."""

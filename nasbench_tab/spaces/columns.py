@@ -147,6 +147,10 @@ class Columns(Space):
             if not isinstance(levels[0], str)
         }
 
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """Return the levels of each column, as they are written."""
+        return {column: tuple(map(str, levels)) for column, levels in self.columns.items()}
+
     def index(self, arch: Architecture) -> int:
         """Return the number of a cell when all are listed, the last column changing fastest."""
         number = 0

@@ -72,6 +72,10 @@ class MaskedSpace(Space):
         """Return what is known of cells without training them."""
         return self.whole.figures(cells)
 
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of positions and options."""
+        return self._space.options()
+
     def index(self, arch: Architecture) -> int:
         """Return the official index of a cell."""
         return self.whole.index(arch)

@@ -79,6 +79,10 @@ class NasBench201(Space):
         a, b, c, d, e, f = (OPERATIONS[op] for op in arch)
         return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
 
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """Return the operations of each edge; an edge is called ``target<-source``, as by its authors."""
+        return {f"{target}<-{source}": OPERATIONS for source, target in EDGES}
+
     def index(self, arch: Architecture) -> int:
         """Return the official index (0 to 15,624) of a cell."""
         return _ranks()[_lexicographic(arch)]

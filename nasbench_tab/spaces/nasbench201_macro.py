@@ -84,6 +84,16 @@ class NasBench201Macro(Space):
         cell, macro = stages(arch)
         return f"{_CELL.format(cell)}@{','.join(f'{width}x{n}' for width, n in macro)}"
 
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """Return the operations of each edge, then channels and cells of each stage."""
+        widths, cells = tuple(map(str, WIDTHS)), tuple(map(str, CELLS))
+        stages = range(1, STAGES + 1)
+        return {
+            **_CELL.options(),
+            **{f"channels_{stage}": widths for stage in stages},
+            **{f"cells_{stage}": cells for stage in stages},
+        }
+
     def index(self, arch: Architecture) -> int:
         """Return the number (0 to 15,624,999): 1,000 times the cell's official index, and the stages'."""
         number = _CELL.index(arch[:_N])

@@ -106,6 +106,11 @@ class NasBenchGraph(Space):
         links = ",".join(map(str, LINKS[arch[0]]))
         return f"[{links}] {','.join(self.operations[op] for op in arch[1:])}"
 
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """Return the link vectors, and the operations of each of the four nodes."""
+        links = tuple(f"[{','.join(map(str, link))}]" for link in LINKS)
+        return {"links": links, **{f"operation_{i}": self.operations for i in range(1, 5)}}
+
     def canonical(self, arch: Architecture) -> Architecture:
         """Return the published representative of all cells that are the same network.
 

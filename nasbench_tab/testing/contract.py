@@ -33,6 +33,12 @@ def check_space(space: Space, *, n: int = 200, seed: int = 0) -> None:
     Raises:
         AssertionError: A rule is broken; the message names rule and cell.
     """
+    named = space.options()
+    require(
+        tuple(map(len, named.values())) == tuple(space.choices)
+        and all(len(set(options)) == len(options) for options in named.values()),
+        "options must name every option of every position, each another way",
+    )
     cells = space.sample(np.random.default_rng(seed), n)
     require(len(cells) == n, f"sample(rng, {n}) gave {len(cells)} cells")
     again = space.sample(np.random.default_rng(seed), n)
