@@ -74,7 +74,7 @@ class MaskedSpace(Space):
 
     def options(self) -> dict[str, tuple[str, ...]]:
         """Return the names of positions and options."""
-        return self._space.options()
+        return self.whole.options()
 
     def index(self, arch: Architecture) -> int:
         """Return the official index of a cell."""
