@@ -74,7 +74,7 @@ def own_nevergrad(optimizer: str, bench: Any) -> None:
 
     options = bench.space.options()
     numbers = [{name: i for i, name in enumerate(o)} for o in options.values()]
-    choices = {name: nevergrad.p.Choice(list(o)) for name, o in options.items()}
+    choices = {name: nevergrad.p.TransitionChoice(list(o)) for name, o in options.items()}
     dictionary = nevergrad.p.Dict(**choices)
     dictionary.random_state = np.random.RandomState(0)  # what it takes
     search = nevergrad.optimizers.registry[optimizer](dictionary)

@@ -239,6 +239,7 @@ def test_a_library_that_is_absent_is_named_with_its_extra(
         ("optuna(pruner='MedianPruner',least=300)", InvalidArgumentError, "least to be at most 200"),
         ("optuna(pruner='MedianPruner',eta=1)", InvalidArgumentError, "eta"),
         ("nevergrad(optimizer='NGOptt')", UnknownNameError, "Did you mean NGOpt"),
+        ("nevergrad(choice='soft')", UnknownNameError, "Did you mean softmax"),
         ("nevergrad(budget=0)", InvalidArgumentError, "budget to be a whole number"),
         ("pymoo(algorithm='GAA')", UnknownNameError, "algorithm of pymoo"),
         ("pymoo(population=1)", InvalidArgumentError, "at least 2"),

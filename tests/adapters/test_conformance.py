@@ -32,7 +32,7 @@ ADAPTERS = {
     "optuna(sampler='NSGAIISampler',sampler_options={'population_size': 6})": "optuna",
     "optuna(pruner='SuccessiveHalvingPruner')": "optuna",
     "nevergrad(optimizer='DiscreteOnePlusOne')": "nevergrad",
-    "nevergrad(optimizer='TwoPointsDE',workers=7)": "nevergrad",
+    "nevergrad(optimizer='TwoPointsDE',workers=7,choice='deterministic')": "nevergrad",
     "pymoo(population=6)": "pymoo",
     "pymoo(algorithm='GA',population=6)": "pymoo",
     "pymoo(algorithm='NSGA2',population=6)": "pymoo",
