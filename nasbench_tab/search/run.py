@@ -123,7 +123,7 @@ _Key = tuple[Architecture, int]  # cell, epoch
 _Trial = tuple[bytes, int, int, float, float]
 
 
-def _simulate(
+def _simulate(  # noqa: PLR0915 - one loop, read from top to bottom
     strategy: Strategy,
     label: str,
     protocol: Protocol,
@@ -149,7 +149,11 @@ def _simulate(
                 if not flight:
                     stop = "exhausted"
                 break
-            for proposal in proposals:
+            for number, proposal in enumerate(proposals):
+                if (
+                    number and clock >= budget
+                ):  # one may begin too late, for its own work, and no more
+                    break
                 clock += _declared(label, proposal)
                 observation, seed, value, code = evaluate(proposal)
                 status = observation.status
@@ -172,7 +176,10 @@ def _simulate(
                 else:
                     _tell(strategy, label, [observation])
             if stalled >= protocol.patience:
-                stop, limit = "stalled", started  # what is in flight still comes in
+                if flight and flight[0][0] > clock:  # what is in training may open something new
+                    stalled = 0
+                    break
+                stop, limit = "stalled", started
         if not flight:
             return trials, free, stop
         end, _, observation, seed, value, code = heappop(flight)

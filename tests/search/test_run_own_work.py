@@ -63,8 +63,10 @@ def test_every_worker_waits_for_it() -> None:
 
 def test_the_work_alone_can_spend_the_budget() -> None:
     script = asks(lambda n: [CostedProposal(CELLS[0], None, 5e4)] * n)
-    run = run_search(script, BENCH, Protocol(seconds=1e5))
-    assert len(run.values) == 2
+    for workers in (1, 8):  # the last one overshoots, and no other one begins
+        run = run_search(script, BENCH, Protocol(seconds=1e5, workers=workers))
+        assert len(run.values) == 2
+        assert run.stop == "budget"
     dropped = run_search(script, BENCH, Protocol(seconds=1e5, overshoot="drop"))
     assert len(dropped.values) == 1
 

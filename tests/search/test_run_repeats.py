@@ -208,3 +208,21 @@ def test_separate_trainings_cannot_be_continued() -> None:
         InvalidArgumentError, match=r"nb201-cifar10 holds separate trainings.*resume='restart'"
     ):
         run_search("random", "nb201-cifar10", protocol)
+
+
+def test_a_run_is_not_stalled_while_a_training_may_open_something_new() -> None:
+    class Waits:
+        """Proposes its second cell only when the first one has ended, and until then repeats the first."""
+
+        def __init__(self, problem: Any, rng: Any) -> None:
+            self.ended = 0
+
+        def ask(self, n: int) -> list[Proposal]:
+            return [Proposal(CELLS[4 + self.ended])] * n
+
+        def tell(self, observations: Any) -> None:
+            self.ended += sum(seen.status == "ok" for seen in observations)
+
+    protocol = Protocol(evaluations=3, workers=2, repeats="reuse", patience=5)
+    run = run_search(Waits, noisy_bench(3, seconds=2.0), protocol)
+    assert (rows(run), run.stop) == ([4, 5, 6], "budget")
