@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 FORMAT = "nasbench_tab surrogate"
-VERSION = 1
+VERSION = 2  # 2: the Gaussian process's rows are whole steps
 MANIFEST, ARRAYS = "manifest.toml", "arrays.npz"
 
 _MOST = 2**30  # bytes of a file

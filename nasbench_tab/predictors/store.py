@@ -163,12 +163,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"or damaged; get the surrogate again, or fit it again.{left}"
         ) from err
     format_, version = manifest.get("format"), manifest.get("version")
-    if format_ != FORMAT or type(version) is not int or not 1 <= version <= VERSION:
-        newer = format_ == FORMAT and type(version) is int and version > VERSION
+    if format_ != FORMAT or type(version) is not int or version != VERSION:
+        other = format_ == FORMAT and type(version) is int and version >= 1
+        todo = "Get the surrogate again."
+        if other:
+            newer = "Upgrade nasbench_tab."
+            older = "An older release wrote it: fit it again (nasbench-tab fit)."
+            todo = newer if version > VERSION else older
         raise SurrogateError(
-            f"{path} has format {format_!r} version {version!r}; this release reads {FORMAT!r} up to "
-            f"version {VERSION}. "
-            + ("Upgrade nasbench_tab." if newer else "Get the surrogate again.")
+            f"{path} has format {format_!r} version {version!r}; this release reads {FORMAT!r} "
+            f"version {VERSION}. {todo}"
         )
     check_manifest(manifest, str(path))
     return manifest

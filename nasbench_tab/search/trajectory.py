@@ -164,7 +164,11 @@ def _scored(
                 "Expected cells that were measured; leave others out, or score against another table."
             )
     values = {one.name: _values(one, log.cells) for one in what}
-    regret = {one.name: np.abs(best[one.name] - values[one.name][log.chosen]) for one in what}
+    # Below 0 where the best is only that of a sample, in a space that is too large to list.
+    regret = {
+        one.name: one.metric.score(1.0) * (best[one.name] - values[one.name][log.chosen])
+        for one in what
+    }
     ranks, ceiling, reason = _ranked(
         log, bench, objective.metric.score(1.0) * values[objective.name]
     )

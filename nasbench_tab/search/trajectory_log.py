@@ -36,6 +36,7 @@ __all__ = ["Trajectory", "read_trajectory"]
 
 _SEE = "Correct it, or the program that wrote it; docs/trajectories.md has the format."
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
+_DIGITS = 20  # of an index; Python refuses to read thousands of them
 
 
 class Trajectory(NamedTuple):
@@ -190,6 +191,8 @@ def _number(record: dict[str, Any], name: str, where: str, *, needed: bool = Fal
         number = float(value) if isinstance(value, (int, float, str)) else math.nan
     except (ValueError, OverflowError):
         number = math.nan
+    if isinstance(value, str) and "_" in value:  # Python reads 1_000 as a number
+        number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
         got = "nothing" if value is None else repr(value)[:60]
         raise LogError(f"{where}: {name!r} must be a finite number; got {got}. {_SEE}")
@@ -204,7 +207,7 @@ def _cell(value: Any, where: str, space: Space) -> Architecture:
             raise InvalidArchitectureError(
                 f"'architecture' must be a published string or an official index; got {text:.60}."
             )
-        if space.size is not None and text.isascii() and text.isdigit():
+        if space.size is not None and text.isascii() and text.isdigit() and len(text) <= _DIGITS:
             return space.unindex(int(text))
         return space.parse(text)
     except InvalidArchitectureError as err:

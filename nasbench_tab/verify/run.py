@@ -151,6 +151,7 @@ def verify(
     """
     need_torch()
     from nasbench_tab.train.collect import collect
+    from nasbench_tab.train.datasets import load_images
 
     if budget is not None and not 0 < budget < math.inf:
         raise InvalidArgumentError(f"The budget must be seconds above 0; got {budget!r}.")
@@ -159,6 +160,8 @@ def verify(
             f"jobs must be a number above 0, or -1 for all cores; got {jobs!r}."
         )
     task = _task_of(plan)
+    if not plan_file(directory).exists():
+        load_images(task.dataset, folder)  # a plan that cannot be carried out is not written
     _claim_folder(directory, plan)
     until = math.inf if budget is None else time.monotonic() + budget
     train = partial(

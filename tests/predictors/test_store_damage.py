@@ -121,12 +121,16 @@ def test_files_of_two_surrogates_are_refused(good: Contents, tmp_path: Path) -> 
 def test_a_newer_version_is_told(
     good: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newer = resealed(good, version=2, surprise=[1])
-    refused(put(tmp_path, newer), "version 2; this release reads .* 1. Upgrade nasbench_tab")
-    monkeypatch.setattr(store, "VERSION", 2)
+    newer = resealed(good, version=3, surprise=[1])
+    refused(put(tmp_path, newer), "version 3; this release reads .* 2. Upgrade nasbench_tab")
+    monkeypatch.setattr(store, "VERSION", 3)
     refused(tmp_path, "Unknown key 'surprise'")
-    put(tmp_path, resealed(good, version=2))
-    assert read_surrogate(tmp_path).manifest["version"] == 2
+    put(tmp_path, resealed(good, version=3))
+    assert read_surrogate(tmp_path).manifest["version"] == 3
+
+
+def test_an_older_version_is_told(good: Contents, tmp_path: Path) -> None:
+    refused(put(tmp_path, resealed(good, version=1)), "version 1; .* older release .* fit it again")
 
 
 @pytest.mark.parametrize(

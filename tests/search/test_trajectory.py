@@ -64,6 +64,8 @@ def test_json_lines_and_csv_say_the_same(tmp_path: Path) -> None:
         ([line(float("inf"))], 1, "'time_seconds' must be a finite number; got inf"),
         ([line(-1)], 1, "'time_seconds' must be at least 0"),
         ([line("soon")], 1, "'time_seconds' must be a finite number; got 'soon'"),
+        ([line("1_000")], 1, "'time_seconds' must be a finite number; got '1_000'"),
+        ([line(1, "9" * 5000)], 1, "is not a NAS-Bench-201 architecture"),
         ([line(True)], 1, "'time_seconds' must be a finite number; got True"),
         ([line([1])], 1, "'time_seconds' must be a finite number"),
         ([line(10**400)], 1, "'time_seconds' must be a finite number"),
@@ -266,3 +268,15 @@ def test_arguments_that_mean_nothing(tmp_path: Path) -> None:
         score_trajectories([], BENCH)
     with pytest.raises(InvalidArgumentError, match="different logs"):
         score_trajectories([path, path], BENCH)
+
+
+def test_better_than_the_best_known_is_no_regret(tmp_path: Path) -> None:
+    # Of a space too large to list the best is that of a sample and of what ascents find.
+    bench = load("macro-fashion")
+    cells = bench.space.sample(np.random.default_rng(0), 300)
+    path = written(tmp_path, *(line(i, bench.space.format(c)) for i, c in enumerate(cells)))
+    [scored] = score_trajectories([path], bench)
+    for name, regret in scored.regret.items():
+        worth = scored.values[name]
+        assert regret.argmin() == worth.argmax()
+        np.testing.assert_allclose(regret + worth, (regret + worth)[0])
