@@ -72,7 +72,7 @@ def test_a_changed_model_is_refused(mine: Path, command: Command) -> None:
 
 def test_a_newer_surrogate_is_refused(mine: Path, command: Command) -> None:
     manifest = mine / "manifest.toml"
-    text = manifest.read_text(encoding="utf-8").replace("version = 1\n", "version = 99\n", 1)
+    text = manifest.read_text(encoding="utf-8").replace("version = 2\n", "version = 99\n", 1)
     manifest.write_text(text, encoding="utf-8")
     done = command("query", "mine", ARCH)
     assert done.code == 2
