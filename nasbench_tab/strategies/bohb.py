@@ -8,6 +8,7 @@ Hyper-Parameter Optimization", NeurIPS 2011) in one piece: a density of the good
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from math import inf, nextafter
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.records import Architecture, Observation, Problem
+from nasbench_tab.records import Architecture, Observation, Problem, Proposal
 from nasbench_tab.strategies.base import real, whole
 from nasbench_tab.strategies.hyperband import Hyperband
 
@@ -80,6 +81,7 @@ class Bohb(Hyperband):
         self._enough = len(self._choices) + 1
         self._uniform, self._draw = self._draw, self._drawn
         self._seen: dict[int, _Level] = {epoch: _Level() for epoch in self._epochs}
+        self._pending: Counter[tuple[Architecture, int | None]] = Counter()
         self._model: _Model | None = None
         self._at, self._stale = 0, False  # the epoch of the model; whether it lacks a cell
 
@@ -87,11 +89,19 @@ class Bohb(Hyperband):
         """Pass the scores on to their brackets, and note them for the model."""
         super().tell(observations)
         for cell, epoch, score, _, status in observations:
-            level = self._seen[epoch]
+            level, key = self._seen[epoch], (cell, epoch)
+            self._pending[key] -= 1
+            if self._pending[key] <= 0:
+                del self._pending[key]
             # A cell may be infeasible only because it was asked for before; and an answer counts once.
-            if status == "ok" or cell not in level.known:
+            if status == "ok" or not (cell in level.known or key in self._pending):
                 level.enter(cell, score)
                 self._stale |= epoch >= self._at
+
+    def _next(self) -> Proposal:
+        proposal = super()._next()
+        self._pending[proposal] += 1
+        return proposal
 
     def _drawn(self) -> Architecture:
         """Return a cell for the first rung of a bracket."""

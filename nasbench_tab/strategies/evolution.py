@@ -65,9 +65,10 @@ class Evolution:
         ]
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Add to the population; the oldest leaves."""
+        """Add what could be evaluated to the population; the oldest leaves."""
         for observation in observations:
-            self._members.append((observation.score, observation.architecture))
+            if observation.status != "infeasible":
+                self._members.append((observation.score, observation.architecture))
 
     def _child(self) -> Architecture:
         members, uniform = self._members, self._uniform

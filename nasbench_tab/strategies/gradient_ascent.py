@@ -27,14 +27,18 @@ _Floats = NDArray[np.float64]
 
 _DECAY1, _DECAY2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's published constants
 _START = 2.0  # logit of a cell's own operations when an ascent begins; the others have 0
-_TRIES = 100  # draws before a cell that was proposed before is proposed again
+_TRIES = (
+    100  # draws before a cell that was proposed before is proposed again, or the space is listed
+)
+_BLOCK = 64  # draws at once where it is
 
 
 class GradientAscent:
     """Fit, climb from the best cells, evaluate what the climbs came by, and again.
 
     Networks that were proposed before (:meth:`~nasbench_tab.spaces.base.Space.canonical`) are not proposed
-    again while others can be found. Where the climbs give too few, neighbors of the best cells fill up.
+    again while others can be found; where all of a space of known size were, nothing more is proposed.
+    Where the climbs give too few, neighbors of the best cells fill up, then uniform draws.
 
     Args:
         problem: Where to search.
@@ -89,36 +93,69 @@ class GradientAscent:
         self._cells: list[Architecture] = []  # those with a score, and the scores
         self._scores: list[float] = []
         self._proposed: set[Architecture] = set()  # canonical
+        self._sampled: set[Architecture] = set()  # all uniform draws, as they came
         self._queue: list[Architecture] = []
         self._fitted = 0  # observations behind the last fit
         self._drawn = 0
 
     def ask(self, n: int) -> list[Proposal]:
         """Return uniform draws first, then what climbs on the predictor came by."""
-        return [Proposal(self._next()) for _ in range(n)]
+        proposals: list[Proposal] = []
+        while len(proposals) < n:
+            cell = self._next()
+            if cell is None:
+                break
+            proposals.append(Proposal(cell))
+        return proposals
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Keep the scores of what could be evaluated."""
+        """Keep the scores of what could be evaluated; an answer that is only a repeat counts once."""
         for observation in observations:
-            if observation.score > -math.inf:
+            if observation.score > -math.inf and observation.status != "repeat":
                 self._cells.append(observation.architecture)
                 self._scores.append(observation.score)
 
-    def _next(self) -> Architecture:
+    def _next(self) -> Architecture | None:
         if self._drawn < self._initial or len(set(self._scores)) < 2:
             self._drawn += 1
             return self._fresh()
         if not self._queue:
-            self._queue = self._climbed()[::-1]
-        return self._queue.pop() if self._queue else self._fresh()
+            self._queue = self._batch_of_new()[::-1]
+        return self._queue.pop() if self._queue else None
 
-    def _fresh(self) -> Architecture:
-        """Return a uniform draw of a network that was not proposed yet, if one can be found."""
+    def _batch_of_new(self) -> list[Architecture]:
+        """Return a whole batch, so that the next fit is that much later; fewer where no more are left."""
+        if len(self._sampled) == self._space.size:
+            return []
+        chosen = self._climbed()
+        while len(chosen) < self._batch:
+            cell = self._fresh()
+            if cell is None:
+                break
+            chosen.append(cell)
+        return chosen
+
+    def _fresh(self) -> Architecture | None:
+        """Return a uniform draw of a network that was not proposed yet.
+
+        If none can be found, any draw where the space has no known size, else None.
+        """
+        size = self._space.size
+        if len(self._sampled) == size:
+            return None
         for _ in range(_TRIES):
             [cell] = self._space.sample(self._rng, 1)
+            self._sampled.add(cell)
             if self._claim(cell):
                 return cell
-        return cell
+        if size is None:
+            return cell
+        while len(self._sampled) < size:  # a draw of each cell is the proof that none is left
+            for cell in self._space.sample(self._rng, _BLOCK):
+                self._sampled.add(cell)
+                if self._claim(cell):
+                    return cell
+        return None
 
     def _claim(self, cell: Architecture) -> bool:
         """Return whether a network was not proposed yet; from now on it was."""
@@ -129,14 +166,14 @@ class GradientAscent:
         return True
 
     def _climbed(self) -> list[Architecture]:
-        """Fit, climb, and return the best new cells by the predictor, the best first."""
-        x = self._one_hot(np.array(self._cells))
-        self._model.fit(
-            x,
-            normal_scores(np.array(self._scores)),
-            max(1, self._epochs // (4 if self._fitted else 1)),
-        )
-        self._fitted = len(x)
+        """Fit where new scores came in, climb, and return the best new cells, the best first."""
+        if len(self._cells) > self._fitted:
+            self._model.fit(
+                self._one_hot(np.array(self._cells)),
+                normal_scores(np.array(self._scores)),
+                max(1, self._epochs // (4 if self._fitted else 1)),
+            )
+            self._fitted = len(self._cells)
         order = np.argsort(-np.array(self._scores), kind="stable")
         parents = list(dict.fromkeys(self._cells[i] for i in order.tolist()))[: self._parents]
         found = [tuple(cell) for step in self._ascents(parents) for cell in step.tolist()]

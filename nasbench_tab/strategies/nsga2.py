@@ -3,8 +3,8 @@
 Deb, Pratap, Agarwal and Meyarivan, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II", IEEE
 Transactions on Evolutionary Computation 2002. The paper breeds populations of 100 for 250 generations;
 searches here are hundreds of evaluations, so the default is 20. Cells are not real vectors: crossover takes
-each position from one of two parents, mutation draws another option, and no cell is evaluated twice. With one objective
-it is a genetic algorithm that keeps the best of parents and children.
+each position from one of two parents, mutation draws another option, and no cell is evaluated twice while a new
+one is found. With one objective it is a genetic algorithm that keeps the best of parents and children.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nasbench_tab.strategies.dominance import Losses, crowding, losses, sorted_f
 
 __all__ = ["Nsga2"]
 
-_TRIES = 100  # children bred until one is new; after that a fresh draw
+_TRIES = 100  # children bred until one is new, and then draws; after that the space is listed
 
 
 class _Member:
@@ -67,6 +67,7 @@ class Nsga2:
         self._members: list[_Member] = []
         self._children: list[_Member] = []
         self._seen: set[Architecture] = set()
+        self._sampled: set[Architecture] = set()  # uniform draws, all of them seen
         self._pending = 0
         self._queue = self._fresh(self._population)
 
@@ -92,7 +93,12 @@ class Nsga2:
         if not self._members:  # nothing so far kept the limits
             self._queue = self._fresh(self._population)
             return
-        self._queue = [self._child() for _ in range(self._population)]
+        self._queue = []
+        while len(self._queue) < self._population:
+            children = self._child()
+            if not children:
+                break
+            self._queue += children
 
     def _survivors(self, members: list[_Member]) -> list[_Member]:
         """Return the best: whole fronts, and of the first that does not fit those with most room."""
@@ -108,8 +114,10 @@ class Nsga2:
                 break
         return kept
 
-    def _child(self) -> Architecture:
-        """Return a new cell, bred from two winners; a fresh draw where none is found."""
+    def _child(self) -> list[Architecture]:
+        """Return a new cell, bred from two winners; a fresh draw, if any, where none is found."""
+        if len(self._sampled) == self._space.size:
+            return []
         for _ in range(_TRIES):
             child = self._winner().cell
             if self._uniform() < self._crossover:
@@ -121,8 +129,8 @@ class Nsga2:
             child = tuple(map(self._mutated, child, self._space.choices))
             if child not in self._seen and self._space.contains(child):
                 self._seen.add(child)
-                return child
-        return self._fresh(1)[0]
+                return [child]
+        return self._fresh(1)
 
     def _winner(self) -> _Member:
         """Return the better of two random members: by rank, then by room, then the first drawn."""
@@ -137,13 +145,21 @@ class Nsga2:
         return other + (other >= option)
 
     def _fresh(self, n: int) -> list[Architecture]:
-        """Return uniform draws, new ones as far as such are found."""
+        """Return uniform draws, new ones as far as such are found.
+
+        Where the space has a known size, fewer if no others are left, else known ones.
+        """
         cells: list[Architecture] = []
-        for _ in range(_TRIES):
+        size, tries = self._space.size, 0
+        # A draw of each cell is the proof that no new one is left.
+        while tries < _TRIES if size is None else len(self._sampled) < size:
+            tries += 1
             for cell in self._space.sample(self._rng, n):
                 if cell not in self._seen and len(cells) < n:
                     self._seen.add(cell)
                     cells.append(cell)
+                if cell in self._seen:
+                    self._sampled.add(cell)
             if len(cells) == n:
                 return cells
-        return cells + self._space.sample(self._rng, n - len(cells))
+        return cells if size is not None else cells + self._space.sample(self._rng, n - len(cells))

@@ -19,6 +19,8 @@ from nasbench_tab.strategies.base import whole
 
 __all__ = ["Bracket", "SuccessiveHalving", "draws", "rung_epochs"]
 
+_MISSES = 5  # brackets full of infeasible draws in a row, after which none is replaced any more
+
 
 class SuccessiveHalving:
     """Brackets, one after the other; of each rung of a bracket the best ``1/eta`` go on.
@@ -27,7 +29,8 @@ class SuccessiveHalving:
     the last rung, after which the next bracket begins. Each rung keeps at least one cell, and a sole
     survivor goes on to the full training at once. Of equal scores the one that came in first wins.
 
-    A cell that is told to be infeasible is replaced by another draw. A cell drawn twice is trained
+    A cell that is told to be infeasible is replaced by another draw, unless five brackets full of draws
+    were infeasible in a row: the bracket then goes on with what it has. A cell drawn twice is trained
     twice; where the second answer is only the first once more (``"repeat"``), it counts once.
 
     Args:
@@ -102,6 +105,7 @@ class Bracket:
         self._last = len(epochs) - 1
         self.rung, self.over = 0, False
         self._fresh, self._training = size, 0
+        self._misses, self._most = 0, _MISSES * size  # infeasible draws in a row
         self._survivors: list[Architecture] = []  # to be proposed at this rung, the worst first
         self._clear()
 
@@ -127,8 +131,11 @@ class Bracket:
         """Note the score of a proposal of any rung but the last."""
         cell, _, score, _, status = observation
         self._training -= 1
+        if self.rung == 0:
+            self._misses = self._misses + 1 if status == "infeasible" else 0
         if status == "infeasible":
-            self._fresh += not self.rung
+            # There may be fewer cells left than places: a rung that waits for them would never end.
+            self._fresh += self.rung == 0 and self._misses <= self._most
         elif status != "repeat" or cell not in self._seen:
             self._seen.add(cell)
             self._finished.append((score, cell))

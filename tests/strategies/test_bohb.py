@@ -139,6 +139,21 @@ def test_infeasible_cells_are_bad_unless_they_were_seen() -> None:
     assert strategy._seen[1].cells == [(0, 0, 0), (1, 1, 1)]
 
 
+def test_a_cell_in_training_is_not_bad_because_it_was_asked_for_again() -> None:
+    strategy = started(ToySpace((1, 1, 2)))
+    proposals = strategy.ask(6)  # of two cells
+    [again] = [i for i, p in enumerate(proposals) if p in proposals[:i]][:1]
+    cell, epoch = proposals[again]
+    tell(strategy, [cell], epoch, [-np.inf], "infeasible")
+    assert strategy._seen[1].cells == []
+    copies = proposals.count(proposals[again]) - 1
+    for _ in range(copies - 1):
+        tell(strategy, [cell], epoch, [-np.inf], "infeasible")
+    tell(strategy, [cell], epoch, [5])
+    assert strategy._seen[1].cells == [cell]
+    assert not any(count <= 0 for count in strategy._pending.values())
+
+
 def test_only_cells_of_a_masked_space_are_drawn() -> None:
     kept = [(0, 0, 0), (1, 2, 3), (3, 3, 3)]
     strategy = started(MaskedSpace(ToySpace((4, 4, 4)), kept), random_fraction=0.0)

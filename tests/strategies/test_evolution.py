@@ -202,9 +202,16 @@ def test_an_infeasible_member_loses_against_any_other() -> None:
     assert set(parents(with_members(members, tournament=500), 50, FAR_APART)) == {9}
 
 
-def test_where_all_are_infeasible_any_member_may_be_the_parent() -> None:
-    members = [(cell, INFEASIBLE) for cell in FAR_APART]
-    assert set(parents(with_members(members, tournament=3), 500, FAR_APART)) == set(range(10))
+def test_an_infeasible_cell_is_no_member() -> None:
+    members = [(FAR_APART[0], 1.0), *((cell, INFEASIBLE) for cell in FAR_APART[1:])]
+    strategy = with_members([*members, *members[1:]], tournament=1)  # nor does it age the others
+    assert set(parents(strategy, 200, FAR_APART)) == {0}
+
+
+def test_where_all_are_infeasible_draws_are_uniform() -> None:
+    strategy = with_members([(cell, INFEASIBLE) for cell in FAR_APART], tournament=3)
+    near = [min(differences(child, m) for m in FAR_APART) for child in children(strategy, 200)]
+    assert max(near) > 1
 
 
 @pytest.mark.parametrize("options", [{"population": 0}, {"population": -3}, {"tournament": 0}])

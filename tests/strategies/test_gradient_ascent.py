@@ -129,11 +129,29 @@ def test_no_network_is_proposed_twice() -> None:
     assert len({NB201.canonical(cell) for cell in cells}) == 150
 
 
-def test_a_space_that_is_used_up_is_proposed_again() -> None:
-    space = ToySpace((2, 2))
-    cells = driven(started(space, initial=2, batch=2), 12, worth=sum)
-    assert len(set(cells)) == 4
-    assert len(cells) == 12
+@pytest.mark.parametrize("initial", [2, 4, 9])
+def test_a_space_that_is_used_up_is_not_proposed_again(initial: int) -> None:
+    strategy = started(ToySpace((2, 2)), initial=initial, batch=3)
+    assert len(set(driven(strategy, 4, worth=sum))) == 4
+    assert strategy.ask(2) == []
+
+
+def test_a_repeat_is_no_new_observation() -> None:
+    strategy = started(ToySpace((2, 2)))
+    for status, score in (("ok", 1.0), ("repeat", 1.0), ("infeasible", -np.inf)):
+        strategy.tell([Observation((0, 1), 1, score, 1.0, status)])  # type: ignore[arg-type]
+    assert (strategy._cells, strategy._scores) == ([(0, 1)], [1.0])
+
+
+def test_a_fit_gives_a_whole_batch_where_climbs_find_nothing_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cells = NB201.sample(np.random.default_rng(0), 400)  # far apart: few have a neighbor among them
+    strategy, fits = started(MaskedSpace(NB201, cells), initial=20, batch=10), []
+    fit = strategy._model.fit
+    monkeypatch.setattr(strategy._model, "fit", lambda *given: (fits.append(1), fit(*given)))
+    assert len({NB201.canonical(cell) for cell in driven(strategy, 200)}) == 200
+    assert len(fits) == 18
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,23 @@ def test_nobody_is_evaluated_twice_until_a_space_is_used_up() -> None:
     strategy = started(space=ToySpace())
     scores = random_numbers(ToySpace(), 5)
     cells = trace(strategy, scores, 40)
-    assert len(cells) == 40
-    assert sorted(cells[:24]) == CELLS
+    assert sorted(cells) == CELLS
+    assert strategy.ask(3) == []
     assert Nsga2(one_goal(WIDE), np.random.default_rng(0)).ask(3)[0].architecture in WIDE.cells
+
+
+@pytest.mark.parametrize("population", [2, 7, 23, 30])
+def test_a_space_ends_with_its_last_cell_whatever_the_population(population: int) -> None:
+    for seed in range(5):
+        strategy = started(seed, space=ToySpace(), population=population)
+        assert sorted(trace(strategy, random_numbers(ToySpace(), seed), 40)) == CELLS
+
+
+def test_a_space_of_unknown_size_is_proposed_again() -> None:
+    space = ToySpace((2, 2))
+    space.size = None
+    cells = trace(started(space=space, population=2), random_numbers(space, 0), 12)
+    assert (len(cells), len(set(cells))) == (12, 4)
 
 
 def test_children_take_each_position_from_their_parents_without_mutation() -> None:

@@ -174,3 +174,21 @@ def test_a_masked_space_stays_masked() -> None:
 def test_settings_that_make_no_sense_are_refused(setting: str, value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=f"proxy needs {setting} to be"):
         started(**{setting: value})
+
+
+def test_a_cell_without_measured_neighbors_is_left_for_a_new_one() -> None:
+    space = MaskedSpace(NB201, [(option,) * 6 for option in range(5)])  # no two are neighbors
+    strategy = started(space, pool=0, population=2)
+    told: set[Architecture] = set()
+    for _ in range(100):
+        for cell, *_ in strategy.ask(1):
+            answer = seen(cell)._replace(status="repeat" if cell in told else "ok")
+            strategy.tell([answer])
+            told.add(cell)
+    assert len(told) == 5
+
+
+def test_repeats_do_not_stall_a_masked_search() -> None:
+    protocol = Protocol(evaluations=200, missing="masked", repeats="reuse")
+    run = run_search("proxy", "nb201-fashion", protocol)
+    assert (len(run.values), run.stop) == (200, "budget")

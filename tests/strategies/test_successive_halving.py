@@ -332,3 +332,33 @@ def test_measured_cells_only() -> None:
     protocol = Protocol(evaluations=30, missing="masked")
     run = run_search("successive-halving", curves(), protocol)
     assert SOME_CELLS[-1] not in set(map(tuple, run.architectures.tolist()))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("strategy", ["successive-halving(configurations=60)", "hyperband", "bohb"])
+def test_a_bracket_with_more_places_than_cells_goes_on(strategy: str, workers: int) -> None:
+    bench = curves_of(4) if strategy != "successive-halving(configurations=60)" else CURVES
+    protocol = Protocol(evaluations=10**4, repeats="forbid", workers=workers)
+    run = run_search(strategy, bench, protocol)
+    assert 9 in run.epochs  # a cell was trained fully
+    first = np.flatnonzero(run.epochs == 1)
+    assert len(first) == len(bench.table.architectures)
+
+
+def curves_of(n: int) -> Any:
+    """Return ``n`` cells of nine epochs each, fewer than a bracket has places."""
+    return toy_bench(
+        np.arange(float(n))[:, None, None] + np.arange(1, 10) / 10,
+        space=ToySpace((n,)),
+        seconds=np.arange(1.0, 10.0)[None, None, :],
+        curve=True,
+    )
+
+
+def test_infeasible_draws_are_replaced_while_others_are_found() -> None:
+    strategy = started(configurations=9)
+    for _ in range(9):  # far more than five brackets full, but none of them in a row
+        for _ in range(40):
+            strategy.tell(answers(strategy.ask(1), [-np.inf], "infeasible"))
+        strategy.tell(answers(strategy.ask(1), [1.0]))
+    assert epochs_of(strategy.ask(3)) == [3, 3, 3]
