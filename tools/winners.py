@@ -2,6 +2,7 @@
 
     .venv/bin/python tools/winners.py out/winners            # hours of processor time; goes on where it was killed
     .venv/bin/python tools/winners.py out/winners --print    # the table of docs/verification.md, from what is there
+    .venv/bin/python tools/winners.py out/winners --again    # then learn, and a second round with 300 networks
 
 Random search and evolution search (a) the table by one training seed, 50 runs of 100 evaluations, (b) surrogates
 fitted on the trainings of 100 and 300 random networks and of all, by their means, 12 runs of 50. Winners, the benchmark's own best, random cells and known
@@ -83,6 +84,15 @@ def study(name: str, out: Path, home: Path, top: int, seeds: int, jobs: int) -> 
     run("verify", results, *arms, "--device", "cpu", "--jobs", str(jobs))
 
 
+def again(out: Path, home: Path, top: int, seeds: int, jobs: int) -> None:
+    """Refit each surrogate with the trainings of its winners, and search and verify one of them once more."""
+    for name in list(STUDIES.values())[1:]:
+        folder = home / "surrogates" / f"{name}-again"
+        if not folder.is_dir():
+            run("bias", out / name, "--learn", folder)
+    study("fashion-300-again", out, home, top, seeds, jobs)
+
+
 def interval(one: dict[str, Any]) -> str:
     low, mean, high = (
         math.nan if one[key] is None else one[key] for key in ("low", "mean", "high")
@@ -126,6 +136,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each")
     parser.add_argument("--jobs", type=int, default=-1)
     parser.add_argument("--print", action="store_true", help="train nothing")
+    parser.add_argument("--again", action="store_true", help="learn from it, and a second round")
     given = parser.parse_args()
     home = given.out / "home"
     home.mkdir(parents=True, exist_ok=True)
@@ -133,6 +144,8 @@ def main() -> None:
     if not given.print:
         for name in STUDIES.values():
             study(name, given.out, home, given.top, given.seeds, given.jobs)
+    if given.again:
+        again(given.out, home, given.top, given.seeds, given.jobs)
     print_table(given.out, given.seeds)
 
 
