@@ -164,11 +164,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from err
     format_, version = manifest.get("format"), manifest.get("version")
     if format_ != FORMAT or type(version) is not int or version != VERSION:
-        other = format_ == FORMAT and type(version) is int and version >= 1
         todo = "Get the surrogate again."
-        if other:
-            newer = "Upgrade nasbench_tab."
-            older = "An older release wrote it: fit it again (nasbench-tab fit)."
+        if format_ == FORMAT and type(version) is int and version >= 1:
+            newer, older = "Upgrade nasbench_tab.", "An older release wrote it: fit it again."
             todo = newer if version > VERSION else older
         raise SurrogateError(
             f"{path} has format {format_!r} version {version!r}; this release reads {FORMAT!r} "

@@ -143,7 +143,7 @@ def test_a_cell_in_training_is_not_bad_because_it_was_asked_for_again() -> None:
     strategy = started(ToySpace((1, 1, 2)))
     proposals = strategy.ask(6)  # of two cells
     [again] = [i for i, p in enumerate(proposals) if p in proposals[:i]][:1]
-    cell, epoch = proposals[again]
+    cell, epoch = proposals[again].architecture, proposals[again].epoch or 0
     tell(strategy, [cell], epoch, [-np.inf], "infeasible")
     assert strategy._seen[1].cells == []
     copies = proposals.count(proposals[again]) - 1

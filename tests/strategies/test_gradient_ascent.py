@@ -147,9 +147,14 @@ def test_a_fit_gives_a_whole_batch_where_climbs_find_nothing_new(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cells = NB201.sample(np.random.default_rng(0), 400)  # far apart: few have a neighbor among them
-    strategy, fits = started(MaskedSpace(NB201, cells), initial=20, batch=10), []
-    fit = strategy._model.fit
-    monkeypatch.setattr(strategy._model, "fit", lambda *given: (fits.append(1), fit(*given)))
+    strategy = started(MaskedSpace(NB201, cells), initial=20, batch=10)
+    fit, fits = strategy._model.fit, []
+
+    def counted(*given: Any) -> None:
+        fits.append(len(given))
+        fit(*given)
+
+    monkeypatch.setattr(strategy._model, "fit", counted)
     assert len({NB201.canonical(cell) for cell in driven(strategy, 200)}) == 200
     assert len(fits) == 18
 
