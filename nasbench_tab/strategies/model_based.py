@@ -112,8 +112,8 @@ class ModelBased:
         raise NotImplementedError
 
     def _worth(self, mean: _Floats, sd: _Floats, best: float) -> _Floats:
-        """Return what candidates are worth, ``(n,)``: the greater, the sooner one is proposed."""
-        raise NotImplementedError
+        """Return what candidates are worth, ``(n,)``, greater first: by default their expected improvement."""
+        return expected_improvement(mean, sd, best)
 
     def _next(self) -> list[Architecture]:
         """Return the next cells to propose, the best first."""

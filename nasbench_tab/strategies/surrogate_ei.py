@@ -21,7 +21,6 @@ from nasbench_tab.strategies.model_based import (
     Fitted,
     ModelBased,
     compressed,
-    expected_improvement,
     has_graph,
     one_hot,
     unmasked,
@@ -82,9 +81,6 @@ class SurrogateEI(ModelBased):
 
     def _pool(self) -> list[Architecture]:
         return self._mixed_pool(self._pool_size, self._parents)
-
-    def _worth(self, mean: _Floats, sd: _Floats, best: float) -> _Floats:
-        return expected_improvement(mean, sd, best)
 
     def _fit(self) -> Fitted:
         cells, scores = self._history()
