@@ -10,7 +10,8 @@
     ├── DatasetError                a dataset file that is missing, damaged or not the published one
     ├── LogError                    a run log that is damaged, of another version or contradicts itself
     ├── TrainingError               a real training that cannot go on (memory, a foreign checkpoint)
-    ├── UnsafePickleError           a pickle that names something outside the allow-list
+    ├── FormatError                 an official benchmark's file that is damaged, unsafe or of another format
+    │   └── UnsafePickleError       a pickle that names something outside the allow-list
     ├── StrategyError               a strategy that breaks the ask/tell contract
     └── ResultsError                a results directory that cannot be read, resumed or written
 
@@ -24,6 +25,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "DatasetError",
+    "FormatError",
     "InvalidArchitectureError",
     "InvalidArgumentError",
     "LogError",
@@ -80,7 +82,14 @@ class TrainingError(NasbenchTabError):
     """A real training that cannot go on: out of memory, or a checkpoint of another training."""
 
 
-class UnsafePickleError(NasbenchTabError):
+class FormatError(NasbenchTabError):
+    """An official benchmark's file that is truncated, damaged, unsafe or of another format.
+
+    The message names the file, the offset where there is one, what was expected and what was got.
+    """
+
+
+class UnsafePickleError(FormatError):
     """A pickle that asks for an object outside the allow-list."""
 
 

@@ -1,0 +1,58 @@
+"""Which official formats can be imported, and by which function.
+
+An importer is called as ``function(source, out, progress=...)``: it reads the file or folder ``source``,
+writes one folder ``out/<table>`` for each table that it makes, and returns those folders. A table is
+written whole or not at all. ``progress(done, total)`` counts in what the format has: records,
+architectures or bytes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from nasbench_tab.errors import unknown_name
+
+__all__ = ["FORMATS", "Format", "Progress", "import_official"]
+
+#: Called with what is done and what there is to do.
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+class Format(NamedTuple):
+    """An official format: the importer as ``module:function``, what it reads and what it makes."""
+
+    importer: str
+    reads: str
+    makes: str
+
+
+FORMATS: dict[str, Format] = {}
+
+
+def import_official(
+    name: str, source: Path, out: Path, *, progress: Progress | None = None
+) -> list[Path]:
+    """Make tables of an official benchmark's files.
+
+    Args:
+        name: A key of :data:`FORMATS`.
+        source: The file or folder as its publisher made it.
+        out: Where the tables' folders go.
+        progress: See the module's docstring.
+
+    Returns:
+        The tables' folders.
+
+    Raises:
+        UnknownNameError: No such format.
+        FormatError: The source is missing, damaged, unsafe or of another format; nothing was written.
+        TableError: What is in it breaks a rule of the table format; nothing was written.
+    """
+    if name not in FORMATS:
+        raise unknown_name("format", name, FORMATS)
+    module, _, function = FORMATS[name].importer.partition(":")
+    run: Callable[..., list[Path]] = getattr(importlib.import_module(module), function)
+    return run(source, out, progress=progress)
