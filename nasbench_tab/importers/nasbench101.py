@@ -18,7 +18,7 @@ import os
 import struct
 from array import array
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from nasbench_tab.errors import FormatError, InvalidArchitectureError
 from nasbench_tab.importers.formats import Progress
 from nasbench_tab.importers.protobuf import FIXED64, LENGTH, VARINT, read_fields
 from nasbench_tab.importers.tfrecord import Block, read_blocks
-from nasbench_tab.records import Metric, Split
+from nasbench_tab.records import Metric
 from nasbench_tab.spaces.nasbench101 import (
     N_NETWORKS,
     NasBench101,
@@ -51,6 +51,10 @@ PUBLISHED = {
     "4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1": "nasbench_only108.tfrecord",
 }
 
+_CITATION = (
+    "Ying, Klein, Christiansen, Real, Murphy and Hutter, NAS-Bench-101: Towards Reproducible Neural "
+    "Architecture Search, ICML 2019"
+)
 _FORM = '["<hash>", <epochs>, "<adjacency>", "<operations>", "<metrics in base64>"]'
 _GET = "Get the file again, or report it if it is the published one."
 _PLACE = {epochs: place for place, epochs in enumerate(BUDGETS)}
@@ -71,7 +75,7 @@ _COLUMNS: dict[str, tuple[int, Metric, str]] = {
     "train_seconds": (
         1,
         Metric("train_seconds", "none", "min", "s", 0.0),
-        "training time up to this epoch, on one TPU v2 chip, without evaluations; as measured",
+        "training time up to this epoch, on one TPU chip, without evaluations; as measured",
     ),
     **{
         f"{split}_accuracy": (
@@ -185,7 +189,9 @@ class _Trainings:
             places.append(place)
             repeats.append(repeat)
         self._room(len(known))
-        self._keep(block, np.array(rows), np.array(places), np.array(repeats), messages)
+        # Signalling NaNs and numbers beyond float32 are refused or kept, and need no warning.
+        with np.errstate(invalid="ignore", over="ignore"):
+            self._keep(block, np.array(rows), np.array(places), np.array(repeats), messages)
 
     def _new(self, digest: object, matrix: object, ops: object) -> int:
         """Return the row of a network that was not seen before."""
@@ -222,7 +228,11 @@ class _Trainings:
         repeats: NDArray[np.intp],
         messages: list[bytes],
     ) -> None:
-        """Store what is in the messages of a block."""
+        """Store what is in the messages of a block.
+
+        Raises:
+            FormatError: A figure is out of its bounds, or contradicts an earlier record.
+        """
         values, parameters = self._evaluated(block, messages)
         budgets = np.array(BUDGETS)[places]
         before = self.parameters[rows]
@@ -230,13 +240,16 @@ class _Trainings:
         self.parameters[rows] = np.where(before == 0, parameters, before)
         seconds, accuracies = values[:, 1:, 1], values[:, 1:, 2:]
         for bad, reason in (
-            (parameters < 1, "there are no trainable parameters"),
+            (
+                (parameters < 1) | (parameters >= 2**31),
+                "the trainable parameters are no positive 32-bit number",
+            ),
             (
                 self.parameters[rows] != parameters,
                 "the network had other trainable parameters before",
             ),
             (
-                ~(np.abs(values[:, 1:, 0] / budgets[:, None] - (0.5, 1.0)) < 0.01).all(axis=1),
+                ~(np.abs(values[:, 1:, 0] / budgets[:, None] - (0.5, 1.0)) < 0.1).all(axis=1),
                 "the last two evaluations are not at half and all of the epochs",
             ),
             (
@@ -244,9 +257,8 @@ class _Trainings:
                 "an accuracy is no fraction from 0 to 1",
             ),
             (
-                ~((seconds > 0) & np.isfinite(seconds)).all(axis=1)
-                | (seconds[:, 0] > seconds[:, 1]),
-                "training times must be positive and ascend",
+                ~((seconds >= 0) & np.isfinite(seconds)).all(axis=1),
+                "a training time is negative or no number",
             ),
         ):
             if bad.any():
@@ -415,11 +427,8 @@ def _about(name: str, digest: str, table: Table) -> dict[str, Any]:
     return {
         "title": "NAS-Bench-101 on CIFAR-10",
         "origin": f"file {name}, SHA-256 {digest}: {which}; figures by the NAS-Bench-101 authors",
-        "licence": "figures: as the authors' repository, Apache-2.0",
-        "citation": [
-            "Ying, Klein, Christiansen, Real, Murphy and Hutter, NAS-Bench-101: Towards Reproducible Neural "
-            "Architecture Search, ICML 2019"
-        ],
+        "licence": "none is named for the file; the authors' repository, which links to it, is Apache-2.0",
+        "citation": [_CITATION],
         "protocol": f"{n:,} of the {N_NETWORKS:,} networks of the space {table.space}, each trained from "
         f"scratch for {', '.join(map(str, epochs))} epochs on 40,000 CIFAR-10 images; different numbers of "
         "epochs are different trainings with their own cosine schedule. The training halfway holds "
