@@ -34,7 +34,7 @@ from nasbench_tab.spaces.nasbench101 import (
     NasBench101,
     architecture_of,
     hash_of,
-    network_of,
+    parse_network,
 )
 
 __all__ = ["BUDGETS", "PUBLISHED", "SEEDS", "import_nasbench101"]
@@ -58,7 +58,6 @@ _CITATION = (
 _FORM = '["<hash>", <epochs>, "<adjacency>", "<operations>", "<metrics in base64>"]'
 _GET = "Get the file again, or report it if it is the published one."
 _PLACE = {epochs: place for place, epochs in enumerate(BUDGETS)}
-_SPACE = NasBench101()
 _DECODER = json.JSONDecoder()
 
 # Each evaluation: epoch, seconds and three accuracies, doubles with their tags, in a message of 45 bytes.
@@ -196,7 +195,8 @@ class _Trainings:
     def _new(self, digest: object, matrix: object, ops: object) -> int:
         """Return the row of a network that was not seen before."""
         try:
-            network = network_of(_SPACE.parse(f"{matrix}|{ops}"))
+            network = parse_network(f"{matrix}|{ops}")
+            cell = architecture_of(network)
         except InvalidArchitectureError as err:
             raise FormatError(str(err)) from err
         own = hash_of(network)
@@ -205,7 +205,7 @@ class _Trainings:
                 f"the hash of the matrix {matrix} with {ops} is {own}, but {digest} stands beside it"
             )
         self.prints.append(hash((matrix, ops)))
-        self.cells += bytes(architecture_of(network))
+        self.cells += bytes(cell)
         self.counts += bytes(len(BUDGETS))
         row = self.row[own] = len(self.row)
         return row
@@ -348,7 +348,7 @@ class _Trainings:
         )
         return Table(
             name="nasbench101" if len(present) > 1 else "nasbench101-only108",
-            space=_SPACE.name,
+            space=NasBench101.name,
             by_index=False,
             architectures=cells,
             trainings=trainings,

@@ -44,6 +44,7 @@ __all__ = [
     "figures_of",
     "hash_of",
     "network_of",
+    "parse_network",
     "pruned",
 ]
 
@@ -112,16 +113,12 @@ class NasBench101(Space):
 
         Seven vertices or fewer are kept as they are, what is not used too; more are pruned first.
         """
-        matrix, bar, names = text.strip().partition("|")
-        ops = [name.strip() for name in names.split(",")]
-        n = len(ops)
-        if not bar or not matrix.isascii() or set(matrix) - {"0", "1"} or len(matrix) != n * n:
-            raise InvalidArchitectureError(
-                f"{text!r} is not a NAS-Bench-101 cell. Expected {_FORM}; V operations, input and "
-                "output among them, and V x V bits."
-            )
-        targets = [sum(1 << j for j in range(n) if matrix[i * n + j] == "1") for i in range(n)]
-        return _checked(text, targets, ops)
+        targets, ops = _read(text)
+        network = _pruned(text, targets, ops)
+        if len(targets) > VERTICES:
+            return architecture_of(network)
+        _check_limits(network)
+        return _padded(targets, ops)
 
     def format(self, arch: Architecture) -> str:
         """Return the 49 bits of the matrix and the seven operations."""
@@ -200,10 +197,8 @@ def pruned(targets: tuple[int, ...], ops: tuple[int, ...]) -> Network | None:
         targets: As in :class:`Network`; edges lead from lower to higher vertices.
         ops: One for each vertex between input and output.
     """
-    live = _live(targets)
-    if not live:
-        return None
-    return Network(_among(live, targets), tuple(ops[vertex - 1] for vertex in live[1:-1]))
+    live, among = _core(targets)
+    return Network(among, tuple(ops[vertex - 1] for vertex in live[1:-1])) if live else None
 
 
 def network_of(arch: Architecture) -> Network:
@@ -219,20 +214,25 @@ def network_of(arch: Architecture) -> Network:
     return Network(targets, tuple(arch[_N + vertex - 1] for vertex in live[1:-1]))
 
 
+def parse_network(text: str) -> Network:
+    """Return the network of a published matrix and operations; it may be beyond the space's limits.
+
+    Raises:
+        InvalidArchitectureError: The text is no cell, or no way leads through it.
+    """
+    return _pruned(text, *_read(text))
+
+
 def architecture_of(network: Network) -> Architecture:
     """Return the canonical architecture of a network.
 
     Raises:
         InvalidArchitectureError: It has too many vertices or edges for the space.
     """
-    n, edges = len(network.targets), sum(map(int.bit_count, network.targets))
-    if n > VERTICES or edges > MAX_EDGES:
-        raise InvalidArchitectureError(
-            f"A cell of {n} vertices and {edges} edges (pruned) is not in nasbench101. {_LIMITS}"
-        )
+    _check_limits(network)
     bits, orders = _ordered(network.targets)
     ops = min(tuple(network.ops[vertex - 1] for vertex in order) for order in orders)
-    return (*bits, *ops, *(0,) * (VERTICES - n))
+    return (*bits, *ops, *(0,) * (VERTICES - 2 - len(ops)))
 
 
 def hash_of(network: Network) -> str:
@@ -243,16 +243,12 @@ def hash_of(network: Network) -> str:
     integers: the authors' code gives other digests for matrices of floats and, under NumPy 2, for labels
     that are NumPy integers.
     """
-    sources, sinks, degrees = _around(network.targets)
+    degrees, near = _around(network.targets)
     labels = (-1, *network.ops, -2)
     digests = [_md5(f"({o}, {i}, {label})") for (o, i), label in zip(degrees, labels, strict=True)]
-    near = list(zip(sources, sinks, strict=True))
-    for _ in digests:
+    for _ in labels:
         digests = [
-            _md5(
-                f"{''.join(sorted([digests[v] for v in into]))}|"
-                f"{''.join(sorted([digests[v] for v in out]))}|{own}"
-            )
+            _md5(f"{_joined(digests, into)}|{_joined(digests, out)}|{own}")
             for own, (into, out) in zip(digests, near, strict=True)
         ]
     return _md5(str(sorted(digests)))
@@ -318,9 +314,16 @@ def _channels(targets: tuple[int, ...], width: int) -> tuple[int, ...]:
     return tuple(channels)
 
 
-def _checked(text: str, targets: list[int], names: list[str]) -> Architecture:
-    """Return the architecture of a matrix of any size with the names of all its operations."""
+def _read(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return targets and operations as they are written."""
+    matrix, bar, listed = text.strip().partition("|")
+    names = [name.strip() for name in listed.split(",")]
     n = len(names)
+    if not bar or len(matrix) != n * n or matrix.strip("01"):
+        raise InvalidArchitectureError(
+            f"{text!r} is not a NAS-Bench-101 cell. Expected {_FORM}; V operations, input and output "
+            "among them, and V x V bits."
+        )
     if names[0] != "input" or names[-1] != "output":
         raise InvalidArchitectureError(
             f"{text!r}: the first operation must be input and the last output. Expected {_FORM}."
@@ -330,17 +333,28 @@ def _checked(text: str, targets: list[int], names: list[str]) -> Architecture:
             raise InvalidArchitectureError(
                 f"{text!r}: {unknown_name('operation', name, OPERATIONS)}"
             )
-    if any(row & ((2 << i) - 1) for i, row in enumerate(targets)):
+    targets = tuple([int(matrix[start : start + n][::-1], 2) for start in range(0, n * n, n)])
+    if any([row & ((2 << i) - 1) for i, row in enumerate(targets)]):
         raise InvalidArchitectureError(
             f"{text!r}: edges must lead from a vertex to a later one, so that the matrix is zero on and "
             "below its diagonal."
         )
-    ops = tuple(_NUMBER[name] for name in names[1:-1])
-    found = pruned(tuple(targets), ops)
+    return targets, tuple([_NUMBER[name] for name in names[1:-1]])
+
+
+def _pruned(text: str, targets: tuple[int, ...], ops: tuple[int, ...]) -> Network:
+    found = pruned(targets, ops)
     if found is None:
         raise InvalidArchitectureError(f"{text!r}: no way leads from input to output. {_LIMITS}")
-    canonical = architecture_of(found)  # refuses what is beyond the limits
-    return _padded(tuple(targets), ops) if n <= VERTICES else canonical
+    return found
+
+
+def _check_limits(network: Network) -> None:
+    n, edges = len(network.targets), sum(map(int.bit_count, network.targets))
+    if n > VERTICES or edges > MAX_EDGES:
+        raise InvalidArchitectureError(
+            f"A cell of {n} vertices and {edges} edges (pruned) is not in nasbench101. {_LIMITS}"
+        )
 
 
 def _padded(targets: tuple[int, ...], ops: tuple[int, ...]) -> Architecture:
@@ -361,13 +375,16 @@ def _skeleton(bits: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]] 
     rows = [0] * VERTICES
     for bit, (i, j) in zip(bits, EDGES, strict=True):
         rows[i] |= bit << j
-    live = _live(tuple(rows))
-    targets = _among(live, tuple(rows))
+    live, targets = _core(tuple(rows))
     return (live, targets) if live and sum(map(int.bit_count, targets)) <= MAX_EDGES else None
 
 
-def _live(targets: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the vertices on a way from the first to the last, in order; none if there is no way."""
+@lru_cache(maxsize=2**14)
+def _core(targets: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the vertices on a way from the first to the last, and their targets, numbered anew.
+
+    Both are empty if there is no way.
+    """
     last = len(targets) - 1
     reached = 1
     for vertex, row in enumerate(targets):
@@ -378,13 +395,12 @@ def _live(targets: tuple[int, ...]) -> tuple[int, ...]:
         if targets[vertex] & leading:
             leading |= 1 << vertex
     both = reached & leading
-    return tuple(vertex for vertex in range(last + 1) if both >> vertex & 1) if last else ()
-
-
-def _among(live: tuple[int, ...], targets: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the targets of these vertices, numbered anew."""
-    return tuple(
-        sum(1 << place for place, other in enumerate(live) if targets[vertex] >> other & 1)
+    if not last or not both & 1:
+        return (), ()
+    live = tuple(vertex for vertex in range(last + 1) if both >> vertex & 1)
+    numbered = list(enumerate(live))
+    return live, tuple(
+        sum([1 << place for place, other in numbered if targets[vertex] >> other & 1])
         for vertex in live
     )
 
@@ -421,12 +437,20 @@ def _orders(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp
 @lru_cache(maxsize=2**14)
 def _around(
     targets: tuple[int, ...],
-) -> tuple[list[list[int]], list[list[int]], list[tuple[int, int]]]:
-    """Return sources and targets of each vertex, and how many targets and sources it has."""
+) -> tuple[list[tuple[int, int]], list[tuple[list[int], list[int]]]]:
+    """Return how many targets and sources each vertex has, and its sources and targets."""
     n = len(targets)
     sinks = [[j for j in range(n) if row >> j & 1] for row in targets]
     sources = [[i for i in range(n) if targets[i] >> j & 1] for j in range(n)]
-    return sources, sinks, [(len(o), len(i)) for o, i in zip(sinks, sources, strict=True)]
+    near = list(zip(sources, sinks, strict=True))
+    return [(len(out), len(into)) for into, out in near], near
+
+
+def _joined(digests: list[str], places: list[int]) -> str:
+    """Return the digests at some places, sorted; most vertices have one neighbor on a side."""
+    if len(places) == 1:
+        return digests[places[0]]
+    return "".join(sorted([digests[place] for place in places]))
 
 
 def _md5(text: str) -> str:

@@ -88,7 +88,9 @@ def message(training: Training) -> bytes:
         delimited(1, b"".join(double(i, value) for i, value in enumerate(values, start=1)))
         for values in training.evaluations
     ]
-    return b"".join(evaluations) + b"\x10" + varint(training.parameters) + double(3, training.seconds)
+    return (
+        b"".join(evaluations) + b"\x10" + varint(training.parameters) + double(3, training.seconds)
+    )
 
 
 def module_hash(matrix: Matrix, ops: Sequence[str]) -> str:
@@ -119,7 +121,9 @@ def bits_of(matrix: Matrix) -> str:
     return "".join(str(bit) for row in matrix for bit in row)
 
 
-def payload(training: Training, *, digest: str | None = None, metrics: bytes | None = None) -> bytes:
+def payload(
+    training: Training, *, digest: str | None = None, metrics: bytes | None = None
+) -> bytes:
     """Return a record; parts of it can be replaced by wrong ones."""
     fields = [
         digest or module_hash(training.matrix, training.ops),
