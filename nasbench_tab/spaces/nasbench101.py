@@ -43,6 +43,7 @@ __all__ = [
     "architecture_of",
     "figures_of",
     "hash_of",
+    "live_vertices",
     "network_of",
     "parse_network",
     "pruned",
@@ -207,11 +208,17 @@ def network_of(arch: Architecture) -> Network:
     Raises:
         InvalidArchitectureError: It breaks the limits.
     """
-    found = _skeleton(arch[:_N])
-    if found is None:
-        raise InvalidArchitectureError(f"{arch!r} is not a cell of nasbench101. {_LIMITS}")
-    live, targets = found
+    live, targets = _limited(arch)
     return Network(targets, tuple(arch[_N + vertex - 1] for vertex in live[1:-1]))
+
+
+def live_vertices(arch: Architecture) -> tuple[int, ...]:
+    """Return the vertices of an architecture that are part of its network, in order.
+
+    Raises:
+        InvalidArchitectureError: It breaks the limits.
+    """
+    return _limited(arch)[0]
 
 
 def parse_network(text: str) -> Network:
@@ -314,6 +321,13 @@ def _channels(targets: tuple[int, ...], width: int) -> tuple[int, ...]:
     return tuple(channels)
 
 
+def _limited(arch: Architecture) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    found = _skeleton(arch[:_N])
+    if found is None:
+        raise InvalidArchitectureError(f"{arch!r} is not a cell of nasbench101. {_LIMITS}")
+    return found
+
+
 def _read(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return targets and operations as they are written."""
     matrix, bar, listed = text.strip().partition("|")
@@ -334,7 +348,7 @@ def _read(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
                 f"{text!r}: {unknown_name('operation', name, OPERATIONS)}"
             )
     targets = tuple([int(matrix[start : start + n][::-1], 2) for start in range(0, n * n, n)])
-    if any([row & ((2 << i) - 1) for i, row in enumerate(targets)]):
+    if any(row & ((2 << i) - 1) for i, row in enumerate(targets)):
         raise InvalidArchitectureError(
             f"{text!r}: edges must lead from a vertex to a later one, so that the matrix is zero on and "
             "below its diagonal."
