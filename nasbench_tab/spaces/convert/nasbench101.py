@@ -4,7 +4,7 @@
     >>> matrix_hash(*to_matrix(cell))
     '6f6257bc3b12d87b8736e81cd4b7ed8b'
     >>> to_b(cell)["edge_0"]
-    5
+    4
 
 Matrix and operations are what ``nasbench.api.ModelSpec`` takes. Encodings A, B and C are the
 configurations of ``nas_cifar10`` in the tabular benchmarks of Klein and Hutter (2019) and of HPOBench; the
