@@ -92,16 +92,19 @@ _COLUMNS: dict[str, tuple[int, Metric, str]] = {
 _MOMENTS = ("halfway", "full")  # the second and third evaluation
 
 
-def import_nasbench101(source: Path, out: Path, *, progress: Progress | None = None) -> list[Path]:
+def import_nasbench101(
+    source: Path, out: Path, *, partial: bool = False, progress: Progress | None = None
+) -> list[Path]:
     """Make the table ``nasbench101``, or ``nasbench101-only108`` of a file of 108-epoch trainings only.
 
     Args:
         source: The file as published, or in its layout.
         out: Where the table's folder goes.
+        partial: Take a file that lacks some of the 423,624 networks.
         progress: Told of bytes read and to be read.
 
     Raises:
-        FormatError: The file is missing, truncated, damaged or of another format; nothing was written.
+        FormatError: The file is missing, incomplete, damaged or of another format; nothing was written.
         TableError: It breaks a rule of the table format; nothing was written.
     """
     found = _Trainings(source.name)
@@ -117,7 +120,7 @@ def import_nasbench101(source: Path, out: Path, *, progress: Progress | None = N
             f"{source} cannot be read ({err.strerror}). Expected the file nasbench_full.tfrecord or "
             "nasbench_only108.tfrecord."
         ) from err
-    table = found.table()
+    table = found.table(partial)
     folder = out / table.name
     write_table(folder, table, _about(source.name, digest.hexdigest(), table))
     return [folder]
@@ -298,11 +301,11 @@ class _Trainings:
             f"Expected {_FORM} with epochs one of {', '.join(map(str, BUDGETS))}. {_GET}"
         )
 
-    def table(self) -> Table:
+    def table(self, partial: bool) -> Table:
         """Return all as a table.
 
         Raises:
-            FormatError: There is no record, or there are fewer trainings of one network than of another.
+            FormatError: Networks are missing, or trainings of one.
         """
         n = len(self.row)
         counts = np.frombuffer(bytes(self.counts), np.uint8).reshape(n, len(BUDGETS))
@@ -321,6 +324,11 @@ class _Trainings:
             raise FormatError(
                 f"{self.name}: {counts[row, present[place]]} trainings of {epochs} epochs of the network "
                 f"{digest} found, {repeats.max()} of others. The file is incomplete; get it again."
+            )
+        if n < N_NETWORKS and not partial:
+            raise FormatError(
+                f"{self.name}: {n:,} networks found, {N_NETWORKS:,} expected. The file is incomplete; get it "
+                "again, or import what there is with partial=True (--partial)."
             )
         cells = np.frombuffer(bytes(self.cells), np.uint8).reshape(n, -1)
         seeds = int(repeats.max())

@@ -52,7 +52,7 @@ FEW = list(trainings(SMALL[3:], budgets=(108,), repeats=1))
 def made(folder: Path, data: bytes) -> Table:
     file = folder / "nasbench_full.tfrecord"
     file.write_bytes(data)
-    (table,) = import_nasbench101(file, folder / "out")
+    (table,) = import_nasbench101(file, folder / "out", partial=True)
     return read_table(table, read_manifest(table))
 
 
@@ -188,7 +188,7 @@ def test_progress_counts_bytes_and_blocks_do_not_matter(
     seen: list[tuple[int, int]] = []
     file = tmp_path / "nasbench_full.tfrecord"
     (folder,) = import_official(
-        "nasbench101", file, tmp_path / "more", progress=lambda *of: seen.append(of)
+        "nasbench101", file, tmp_path / "more", partial=True, progress=lambda *of: seen.append(of)
     )
     size = file.stat().st_size
     assert [done for done, _ in seen] == [*range(1000, size, 1000), size]
@@ -308,6 +308,15 @@ def test_an_incomplete_file_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_part_of_the_networks_must_be_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "part.tfrecord"
+    write(file, RECORDS)
+    with pytest.raises(FormatError, match=r"6 networks found, 423,624 expected.*--partial"):
+        import_nasbench101(file, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert import_nasbench101(file, tmp_path / "out", partial=True)
+
+
 def test_swapped_splits_that_are_equal_are_refused(tmp_path: Path) -> None:
     same = [
         r._replace(evaluations=tuple((*row[:4], row[3]) for row in r.evaluations)) for r in RECORDS
@@ -390,7 +399,7 @@ def test_published_figures_in_the_published_layout(tmp_path: Path, shared_data: 
             records.append(Training(one["adj_matrix"], ops, epochs, rows, one["params"], last[1]))
     file = tmp_path / "clue.tfrecord"
     assert write(file, records) == 400
-    (folder,) = import_nasbench101(file, tmp_path)
+    (folder,) = import_nasbench101(file, tmp_path, partial=True)
     bench = TableBenchmark(read_table(folder, read_manifest(folder)), SPACE, "sha256:0")
     for one in published:
         cell = from_matrix(one["adj_matrix"], one["operations"])
