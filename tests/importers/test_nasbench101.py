@@ -71,7 +71,7 @@ def expected(
 def test_a_file_becomes_the_table_it_says(tmp_path: Path, shuffled: bool) -> None:
     records = list(RECORDS)
     if shuffled:
-        np.random.default_rng(0).shuffle(records)  # type: ignore[arg-type]
+        np.random.default_rng(0).shuffle(records)
     table = made(tmp_path, content(records))
     assert (table.name, table.space, table.default_training) == (
         "nasbench101",

@@ -21,7 +21,8 @@ from nasbench_tab.importers.tfrecord import LIMIT, crc32c, masked, read_blocks
 
 def read(content: bytes) -> list[bytes]:
     blocks = list(read_blocks(io.BytesIO(content).read, "some.tfrecord"))
-    records, place = [], 0
+    records: list[bytes] = []
+    place = 0
     for block in blocks:
         assert block.first == len(records)
         for offset, record in zip(block.offsets, block.records, strict=True):

@@ -26,7 +26,7 @@ from nasbench_tab.spaces.convert.nasbench101 import (
 from nasbench_tab.spaces.nasbench101 import EDGES, OPERATIONS, NasBench101
 
 SPACE = NasBench101()
-ENCODINGS = {"A": (to_a, from_a), "B": (to_b, from_b), "C": (to_c, from_c)}
+ENCODINGS: dict[str, Any] = {"A": (to_a, from_a), "B": (to_b, from_b), "C": (to_c, from_c)}
 EXAMPLES = SPACE.sample(np.random.default_rng(0), 300)
 OPS = {f"op_node_{i}": "maxpool3x3" for i in range(5)}
 

@@ -294,16 +294,17 @@ def test_samples_are_uniform_over_valid_draws() -> None:
     """The same share of each bit as among valid draws of another generator, to five standard errors."""
     n = 4000
     found = np.array(SPACE.sample(np.random.default_rng(5), n))
-    rng, other = np.random.default_rng(6), []
+    rng = np.random.default_rng(6)
+    other: list[Architecture] = []
     while len(other) < n:
         matrix = np.triu(rng.integers(0, 2, (7, 7)), 1)
         arch = (*(int(matrix[i, j]) for i, j in EDGES), *rng.integers(0, 3, 5).tolist())
         if SPACE.contains(arch):
             other.append(arch)
     expected = np.array(other)
-    for statistic in (lambda a: a[:, :N], lambda a: a[:, N:] == 1):
-        a, b = statistic(found).mean(axis=0), statistic(expected).mean(axis=0)
-        assert (np.abs(a - b) < 5 * np.sqrt(2 * 0.25 / n)).all()
+    for a, b in ((found[:, :N], expected[:, :N]), (found[:, N:] == 1, expected[:, N:] == 1)):
+        off = a.mean(axis=0) - b.mean(axis=0)
+        assert (np.abs(off) < 5 * np.sqrt(2 * 0.25 / n)).all()
 
 
 # --- Figures and drawings -----------------------------------------------------------------------------

@@ -21,7 +21,9 @@ five operations are called ``op_node_0`` to ``op_node_4`` in each:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
 
 from nasbench_tab.errors import InvalidArchitectureError
 from nasbench_tab.records import Architecture
@@ -37,6 +39,7 @@ from nasbench_tab.spaces.nasbench101 import (
 )
 
 __all__ = [
+    "Matrix",
     "from_a",
     "from_b",
     "from_c",
@@ -47,6 +50,9 @@ __all__ = [
     "to_c",
     "to_matrix",
 ]
+
+#: Rows of zeros and ones, of any kind of number.
+Matrix: TypeAlias = Sequence[Sequence[Any]] | NDArray[Any]
 
 _SPACE = NasBench101()
 _N = len(EDGES)
@@ -68,7 +74,7 @@ def to_matrix(arch: Architecture) -> tuple[list[list[int]], list[str]]:
     return matrix, ["input", *(OPERATIONS[op] for op in arch[_N:]), "output"]
 
 
-def from_matrix(matrix: Sequence[Sequence[Any]], ops: Sequence[str]) -> Architecture:
+def from_matrix(matrix: Matrix, ops: Sequence[str]) -> Architecture:
     """Return the architecture of a matrix of any size, with integers, floats or bools.
 
     Seven vertices or fewer are kept as they are; more are pruned, and the canonical cell is returned.
@@ -76,7 +82,7 @@ def from_matrix(matrix: Sequence[Sequence[Any]], ops: Sequence[str]) -> Architec
     return _SPACE.parse(_text(matrix, ops))
 
 
-def matrix_hash(matrix: Sequence[Sequence[Any]], ops: Sequence[str]) -> str:
+def matrix_hash(matrix: Matrix, ops: Sequence[str]) -> str:
     """Return the published MD5 of a cell, pruned first; it may have more vertices and edges than the space.
 
     The authors' code takes numbers for what they are, so that a matrix of floats gives another MD5 there
@@ -138,7 +144,7 @@ def from_c(configuration: Mapping[str, Any]) -> Architecture:
     return _made([int(i in greatest) for i in range(_N)], configuration)
 
 
-def _text(matrix: Sequence[Sequence[Any]], ops: Sequence[str]) -> str:
+def _text(matrix: Matrix, ops: Sequence[str]) -> str:
     """Return the published form of a matrix of any kind of numbers."""
     try:
         rows = [[int(bit) for bit in row] for row in matrix]
