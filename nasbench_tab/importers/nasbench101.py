@@ -187,8 +187,16 @@ class _Trainings:
                         f"a fourth training of {epochs} epochs of the network {digest}"
                     )
                 counts[number] = repeat + 1
-                messages.append(binascii.a2b_base64(metrics, strict_mode=True))
-            except (FormatError, KeyError, TypeError, ValueError, RecursionError) as err:
+                in_one_line = metrics.replace("\n", "")  # as some encoders break it
+                messages.append(binascii.a2b_base64(in_one_line, strict_mode=True))
+            except (
+                AttributeError,
+                FormatError,
+                LookupError,
+                TypeError,
+                ValueError,
+                RecursionError,
+            ) as err:
                 raise self._refused(block, i, _reason(err)) from err
             rows.append(row)
             places.append(place)
@@ -404,7 +412,8 @@ def _metrics(message: bytes) -> tuple[list[list[float]], int]:
     evaluations, parameters = [], -1
     for number, wire, value in read_fields(message):
         if number == 1 and wire == LENGTH and isinstance(value, bytes):
-            evaluations.append(_evaluation(value))
+            # The first evaluation, before the training, is not used.
+            evaluations.append(_evaluation(value) if evaluations else [0.0] * 5)
         elif number == 2 and wire == VARINT and isinstance(value, int):
             parameters = min(value, 2**31)
         elif number in (1, 2):

@@ -88,7 +88,8 @@ class Network(NamedTuple):
 class NasBench101(Space):
     """All valid architectures of 26 numbers; ``size`` counts the different networks among them.
 
-    ``sample`` is the published rejection sampling: uniform bits and operations until they are valid.
+    ``sample`` is the published rejection sampling: uniform bits and operations until they are valid. So
+    networks that can be written in more ways are drawn more often.
     ``neighbors`` differ in one edge or in one operation of the unpruned cell, which is what a mutation
     of the paper's regularised evolution changes on average.
     """
@@ -104,6 +105,7 @@ class NasBench101(Space):
     )
     rule = _LIMITS
     size: int | None = N_NETWORKS
+    uniform = False
 
     def contains(self, arch: Architecture) -> bool:
         """Return whether ``arch`` is in range and its network within the limits."""

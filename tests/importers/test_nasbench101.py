@@ -180,6 +180,19 @@ def test_messages_of_any_layout_are_read(tmp_path: Path) -> None:
     assert np.array_equal(usual.static["parameters"].values, other.static["parameters"].values)
 
 
+def test_broken_lines_and_an_empty_first_evaluation_are_read(tmp_path: Path) -> None:
+    usual = made(tmp_path, content(RECORDS))
+    data = b""
+    for record in RECORDS:
+        fields = json.loads(payload(record, metrics=delimited(1, b"") + message(record)[47:]))
+        fields[4] = base64.encodebytes(base64.b64decode(fields[4])).decode()
+        assert fields[4].count("\n") == 2
+        data += raw(fields)
+    other = made(tmp_path, data)
+    for name, column in usual.trainings["full"].columns.items():
+        assert np.array_equal(column.values, other.trainings["full"].columns[name].values)
+
+
 def test_progress_counts_bytes_and_blocks_do_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +266,10 @@ SIX = ("input", *["maxpool3x3"] * 4, "output")
         (frame(payload(RECORDS[1], metrics=b"")), "three evaluations .* 0 and none found"),
         (frame(payload(RECORDS[1], metrics=message(FIRST)[:-20])), "cannot be read"),
         (frame(payload(RECORDS[1], metrics=message(FIRST) * 2)), "6 and"),
+        (
+            frame(payload(RECORDS[1], metrics=message(FIRST)[:94] + delimited(1, double(1, 4.0)))),
+            r"an evaluation has the fields \[1\]",
+        ),
         (frame(payload(RECORDS[1], metrics=message(FIRST)[47:])), "2 and"),
         (frame(payload(FIRST._replace(parameters=5))), "other trainable parameters before"),
         (frame(payload(FIRST._replace(parameters=0))), "no positive 32-bit number|and 0 found"),
