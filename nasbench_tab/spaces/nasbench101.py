@@ -90,8 +90,8 @@ class NasBench101(Space):
 
     ``sample`` is the published rejection sampling: uniform bits and operations until they are valid. So
     networks that can be written in more ways are drawn more often.
-    ``neighbors`` differ in one edge or in one operation of the unpruned cell, which is what a mutation
-    of the paper's regularised evolution changes on average.
+    ``neighbors`` differ in one edge or in one operation of the unpruned cell, the two kinds of change that
+    the mutations of the paper's regularised evolution are made of.
     """
 
     name = "nasbench101"
