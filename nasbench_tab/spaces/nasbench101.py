@@ -469,5 +469,10 @@ def _joined(digests: list[str], places: list[int]) -> str:
     return "".join(sorted([digests[place] for place in places]))
 
 
+_EMPTY = hashlib.md5(usedforsecurity=False)
+
+
 def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    digest = _EMPTY.copy()  # faster than a new one
+    digest.update(text.encode())
+    return digest.hexdigest()
