@@ -410,7 +410,8 @@ def _metrics(message: bytes) -> tuple[list[list[float]], int]:
     Raises:
         FormatError: Something is missing or of another type.
     """
-    evaluations, parameters = [], -1
+    evaluations: list[list[float]] = []
+    parameters = -1
     for number, wire, value in read_fields(message):
         if number == 1 and wire == LENGTH and isinstance(value, bytes):
             # The first evaluation, before the training, is not used.
