@@ -67,7 +67,7 @@ class Evolution:
     def tell(self, observations: Sequence[Observation]) -> None:
         """Add what could be evaluated to the population; the oldest leaves."""
         for observation in observations:
-            if observation.status != "infeasible":
+            if observation.status in ("ok", "repeat"):
                 self._members.append((observation.score, observation.architecture))
 
     def _child(self) -> Architecture:

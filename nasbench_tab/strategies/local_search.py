@@ -55,10 +55,13 @@ class LocalSearch:
         return proposals
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Move to a cell that is better than the current one."""
+        """Move to a cell that is better than the current one; what failed comes next once more."""
         for observation in observations:
             self._pending.discard(observation.architecture)
-            if observation.score > self._score:
+            if observation.status == "failed":
+                self._visited.discard(observation.architecture)
+                self._queue.append(observation.architecture)
+            elif observation.score > self._score:
                 self._score, self._current = observation.score, observation.architecture
                 if self._climbing:
                     self._queue = self._around(self._current)

@@ -6,7 +6,7 @@ prediction is worth (``_worth``). The rest is here, the same for all:
 - The first proposals are uniform draws, until ``n_init`` scores are known.
 - No network is proposed twice, whatever its spelling, not even while it is in training.
 - The model learns from full trainings only; scores of lower epochs are left aside, and infeasible cells
-  are remembered as proposed but teach nothing.
+  are remembered as proposed but teach nothing. What failed is proposed again.
 - Candidates are rated at once and the best ``batch`` of them proposed, one after the other; the model is
   fitted anew for the next batch. Nobody waits: a worker that asks early gets a cell.
 - Where every network was proposed, nothing more is.
@@ -96,7 +96,10 @@ class ModelBased:
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Take note of the scores of full trainings; of two of one network, the first counts."""
-        for cell, epoch, score, _, _ in observations:
+        for cell, epoch, score, _, status in observations:
+            if status == "failed":
+                self._queue.append(cell)
+                continue
             network = self._space.canonical(cell)
             self._seen.add(network)
             if epoch == self._full and math.isfinite(score) and network not in self._scores:

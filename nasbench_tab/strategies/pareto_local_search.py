@@ -54,9 +54,13 @@ class ParetoLocalSearch:
         return proposals
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Take into the archive what no member dominates; what it dominates leaves."""
+        """Take into the archive what no member dominates; what failed comes next once more."""
         for observation in observations:
             self._pending.discard(observation.architecture)
+            if observation.status == "failed":
+                self._visited.discard(observation.architecture)
+                self._queue.append(observation.architecture)
+                continue
             point = losses(self._problem, observation)
             if observation.status == "infeasible" or any(
                 dominates(known, point) for known in self._archive.values()

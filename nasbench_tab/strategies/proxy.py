@@ -99,8 +99,9 @@ class Proxy(Evolution):
         """Add to the population, and note whether anything new was evaluated."""
         super().tell(observations)
         for observation in observations:
-            self._told.add(observation.architecture)
-            self._free = 0 if observation.status == "ok" else self._free + 1
+            if observation.status != "failed":
+                self._told.add(observation.architecture)
+                self._free = 0 if observation.status == "ok" else self._free + 1
 
     def _child(self) -> Architecture:
         if self._free < _STUCK:
