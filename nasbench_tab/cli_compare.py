@@ -59,8 +59,9 @@ def compare(
     seed: Annotated[int, typer.Option(help="Master seed.")] = 0,
     workers: Annotated[int, typer.Option(help="Simulated workers of each run.")] = 1,
     failures: Annotated[
-        float, typer.Option(help="Probability that a worker dies during a full training.")
-    ] = 0.0,
+        float | None,
+        typer.Option(help="Probability that a worker dies during a full training."),
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Processes on this machine; -1 = all cores.")] = -1,
     seeds: Annotated[
         str, typer.Option(help="Training seed of a query: random, mean or a number.")

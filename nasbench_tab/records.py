@@ -223,7 +223,7 @@ class Protocol(NamedTuple):
         patience: A run ends after this many proposals in a row that cost nothing.
         second: A metric that is known without training, for example ``"parameters"``, as a second
             objective: strategies may ask what a cell costs, and fronts are reported; None = one objective.
-        failures: Probability that a worker dies during a full training, 0 to 0.99. It dies at an equal rate
+        failures: Probability that a worker dies during a full training, 0 to 0.99; None = 0. It dies at an equal rate
             in each epoch, so that a shorter training, or what is left of a continued one, fails more rarely.
             The time until then is on the clock, and the strategy is told ``"failed"``; there is no value, and
             the budget in evaluations is not touched. Another worker stands in at once. A training that was
@@ -250,7 +250,7 @@ class Protocol(NamedTuple):
     limits: tuple[tuple[str, float], ...] = ()
     patience: int = 1000
     second: str | None = None
-    failures: float = 0.0
+    failures: float | None = None
 
 
 class Run(NamedTuple):

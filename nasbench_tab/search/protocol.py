@@ -87,7 +87,8 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
         raise InvalidArgumentError(
             f"patience must be a positive integer; got {protocol.patience!r}."
         )
-    if not (_is_number(protocol.failures) and 0 <= protocol.failures <= _MOST_FAIL):
+    failures = 0 if protocol.failures is None else protocol.failures
+    if not (_is_number(failures) and 0 <= failures <= _MOST_FAIL):
         raise InvalidArgumentError(
             f"failures must be a probability of at most {_MOST_FAIL}; got {protocol.failures!r}."
         )

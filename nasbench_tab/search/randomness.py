@@ -52,11 +52,11 @@ def seed_draw(seed: int, benchmark: str, run: int) -> SeedDraw:
     return draw
 
 
-def death_draw(seed: int, benchmark: str, run: int, failures: float) -> DeathDraw | None:
+def death_draw(seed: int, benchmark: str, run: int, failures: float | None) -> DeathDraw | None:
     """Return the function that says for each evaluation of one run, as it begins, when its worker dies.
 
     From the share of a full training that is to be done, to the part of that which gets done; None where
-    the worker lives. ``failures`` is the probability for a full training; None of 0.
+    the worker lives. ``failures`` is the probability for a full training; where there is none, no function.
     """
     if not failures:
         return None

@@ -131,7 +131,7 @@ class Results:
             paths = [p for p in self.shard_paths if p.parts[-3:-1] == (benchmark, slug(strategy))]
             parts = [read_shard(path) for path in paths]
             for path, part in zip(paths, parts, strict=True):
-                if (part.died is not None) != (self.protocol.failures > 0):
+                if (part.died is not None) != bool(self.protocol.failures):
                     raise ResultsError(
                         f"{path} does not belong to this comparison: its protocol has failures = "
                         f"{self.protocol.failures!r}. Run the comparison again."
@@ -333,7 +333,7 @@ def protocol_fields(protocol: Protocol) -> dict[str, Any]:
     fields = protocol._asdict()
     if protocol.second is None:
         del fields["second"]
-    if not protocol.failures:
+    if protocol.failures is None:
         del fields["failures"]
     return fields
 

@@ -24,7 +24,7 @@ FORGETFUL = {"random", "evolution", "proxy", "ppo", "reinforce"}
 ADAPTERS = {
     "optuna(sampler_options={'n_startup_trials': 5})": "optuna",
     "optuna(pruner='SuccessiveHalvingPruner')": "optuna",
-    "nevergrad(optimizer='TwoPointsDE',workers=1)": "nevergrad",
+    "nevergrad(optimizer='DiscreteOnePlusOne')": "nevergrad",
     "pymoo(population=6)": "pymoo",
 }
 CURVES = registry.load("nb201-fashion")
