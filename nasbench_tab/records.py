@@ -132,9 +132,9 @@ class Observation(NamedTuple):
             minus infinity unless ``status`` is ``"ok"`` or ``"repeat"``.
         seconds: Simulated seconds that its training is charged for.
         status: ``"ok"``; ``"infeasible"``: a limit of the protocol is broken or the cell was asked
-            for before where that is forbidden, nothing was charged; ``"repeat"``: the first answer once more, nothing was charged;
-            ``"failed"``: the worker died before the training ended, which says nothing of the cell (see
-            :attr:`Protocol.failures`).
+            for before where that is forbidden, nothing was charged; ``"repeat"``: the first answer once
+            more, nothing was charged; ``"failed"``: the worker died before the training ended, which
+            says nothing of the cell (see :attr:`Protocol.failures`).
     """
 
     architecture: Architecture
@@ -223,11 +223,12 @@ class Protocol(NamedTuple):
         patience: A run ends after this many proposals in a row that cost nothing.
         second: A metric that is known without training, for example ``"parameters"``, as a second
             objective: strategies may ask what a cell costs, and fronts are reported; None = one objective.
-        failures: Probability that a worker dies during a full training, 0 to 0.99; None = 0. It dies at an equal rate
-            in each epoch, so that a shorter training, or what is left of a continued one, fails more rarely.
-            The time until then is on the clock, and the strategy is told ``"failed"``; there is no value, and
-            the budget in evaluations is not touched. Another worker stands in at once. A training that was
-            continued is where it was before, any other has to begin again.
+        failures: Probability that a worker dies during a full training, 0 to 0.99; None = 0. It dies at
+            an equal rate in each epoch, so that a shorter training, or what is left of a continued one,
+            fails more rarely. The time until then is on the clock, and the strategy is told
+            ``"failed"``; there is no value, and the budget in evaluations is not touched. Another worker
+            stands in at once. A training that was continued is where it was before, any other has to
+            begin again.
     """
 
     evaluations: int | None = None

@@ -84,6 +84,7 @@ def evaluator(  # noqa: PLR0915 - one proposal, from what was asked to what is a
                 asked[key] -= 1  # it was not answered: the next time is no repeat
                 return Observation(cell, epoch, -math.inf, 0.0, "infeasible"), seed, math.nan, code
         value, seconds, extra = answer
+        total = seconds
         if resume:
             seconds -= training.seconds
         if death is not None:
@@ -93,8 +94,8 @@ def evaluator(  # noqa: PLR0915 - one proposal, from what was asked to what is a
                 lost = (seconds + extra) * part
                 return Observation(cell, epoch, -math.inf, lost, "failed"), seed, math.nan, code
         if resume:
-            training.seconds += seconds
             training.epoch, training.seed, training.running = epoch, seed, True
+            training.seconds = total
             training.score = value if maximize else -value
         observation = Observation(cell, epoch, value if maximize else -value, seconds + extra)
         if reuse:

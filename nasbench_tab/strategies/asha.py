@@ -30,8 +30,8 @@ class Asha:
     be worse than later ones, which are promoted too: a rung may have sent on more than ``1/eta``.
     Of equal scores the one that came in first is the better.
 
-    Infeasible cells enter no rung. What failed is proposed again. A cell drawn twice is trained twice; where the second answer is
-    only the first once more (``"repeat"``), it counts once.
+    Infeasible cells enter no rung. What failed is proposed again. A cell drawn twice is trained twice; where
+    the second answer is only the first once more (``"repeat"``), it counts once.
 
     Args:
         problem: Where to search.

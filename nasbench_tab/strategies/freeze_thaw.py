@@ -43,8 +43,8 @@ class FreezeThaw:
     (``Protocol(resume="restart")``), going on is dear, and it pauses for nothing. Without times, epochs
     count.
 
-    Infeasible cells are given up. What failed is proposed again. A cell drawn twice is trained twice; where the second answer is only the
-    first once more (``"repeat"``), it is not counted.
+    Infeasible cells are given up. What failed is proposed again. A cell drawn twice is trained twice; where
+    the second answer is only the first once more (``"repeat"``), it is not counted.
 
     Args:
         problem: Where to search.

@@ -30,8 +30,9 @@ class SuccessiveHalving:
     survivor goes on to the full training at once. Of equal scores the one that came in first wins.
 
     A cell that is told to be infeasible is replaced by another draw, unless five brackets full of draws
-    were infeasible in a row: the bracket then goes on with what it has. What failed is proposed again. A cell drawn twice is trained
-    twice; where the second answer is only the first once more (``"repeat"``), it counts once.
+    were infeasible in a row: the bracket then goes on with what it has. What failed is proposed again. A cell
+    drawn twice is trained twice; where the second answer is only the first once more (``"repeat"``), it counts
+    once.
 
     Args:
         problem: Where to search.

@@ -214,9 +214,7 @@ def test_a_continued_training_is_where_it_was_before() -> None:
 
 
 def compared(out: Path, **options: Any) -> Any:
-    protocol = Protocol(
-        **{"evaluations": 12, "failures": 0.4, "workers": 2, **options}  # type: ignore[arg-type]
-    )
+    protocol = Protocol(**{"evaluations": 12, "failures": 0.4, "workers": 2, **options})
     return compare(["nb201-cifar10"], ["random", "evolution"], runs=6, protocol=protocol, out=out,
                    jobs=1)  # fmt: skip
 
