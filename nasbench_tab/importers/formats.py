@@ -30,7 +30,13 @@ class Format(NamedTuple):
     makes: str
 
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "nasbench101": Format(
+        "nasbench_tab.importers.nasbench101:import_nasbench101",
+        "nasbench_full.tfrecord or nasbench_only108.tfrecord",
+        "nasbench101 or nasbench101-only108",
+    ),
+}
 
 
 def import_official(
