@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from bench_adapters import bench_adapters
+from bench_large import bench_large
 from bench_official import RECORDS, bench_official
 from bench_strategies import bench_strategies
 from bench_surrogate import bench_surrogate
@@ -277,6 +278,7 @@ BENCHES = {
     "surrogate": bench_surrogate,
     "train": bench_train,
     "adapters": bench_adapters,
+    "large": bench_large,
 }
 
 if __name__ == "__main__":
