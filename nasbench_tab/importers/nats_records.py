@@ -146,9 +146,8 @@ def read_meta(path: Path) -> Meta:
 
 def meta_of(raw: object, source: str = "the meta record") -> Meta:
     """Return the checked content of an official file's outer dict, without its architectures."""
-    _keys(raw, _META_KEYS, source, optional={"basestr"})
-    assert isinstance(raw, dict)
-    names, total, seen = raw["meta_archs"], raw["total_archs"], raw["evaluated_indexes"]
+    outer = _keys(raw, _META_KEYS, source, optional={"basestr"})
+    names, total, seen = outer["meta_archs"], outer["total_archs"], outer["evaluated_indexes"]
     if type(names) is not list or not all(type(name) is str for name in names):
         raise _unexpected(f"{source}: meta_archs", "a list of strings", names)
     if total != len(names) or len(set(names)) != len(names):
@@ -182,10 +181,9 @@ def records_of(raw: object, source: str = "the record") -> dict[str, ArchRecord]
 
 
 def _arch(raw: object, where: str) -> ArchRecord:
-    _keys(raw, _ARCH_KEYS, where)
-    assert isinstance(raw, dict)
+    held = _keys(raw, _ARCH_KEYS, where)
     index, text, results, published = (
-        raw[key] for key in ("arch_index", "arch_str", "all_results", "dataset_seed")
+        held[key] for key in ("arch_index", "arch_str", "all_results", "dataset_seed")
     )
     if type(index) is not int or index < 0:
         raise _unexpected(f"{where}: arch_index", "an index", index)
@@ -220,9 +218,8 @@ def _arch(raw: object, where: str) -> ArchRecord:
     return ArchRecord(index, text, runs, seeds)
 
 
-def _run(raw: object, where: str) -> RunRecord:
-    _keys(raw, _RUN_KEYS, where)
-    assert isinstance(raw, dict)
+def _run(record: object, where: str) -> RunRecord:
+    raw = _keys(record, _RUN_KEYS, where)
     if raw["net_state_dict"] is not None:
         raise _unexpected(
             f"{where}: net_state_dict", "None (files with weights are not read)", "weights"
@@ -327,7 +324,7 @@ def _seed(value: object, where: str) -> int:
 
 def _keys(
     raw: object, expected: set[str], where: str, optional: set[str] | frozenset[str] = frozenset()
-) -> None:
+) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise _unexpected(where, "a dict", raw)
     missing, unknown = expected - raw.keys(), raw.keys() - expected - optional
@@ -337,6 +334,7 @@ def _keys(
             f"{', '.join(sorted(missing)) or 'none'}, unknown {short(unknown) if unknown else 'none'}. "
             "This is no official record, or one of a newer version."
         )
+    return raw
 
 
 def _unexpected(where: str, expected: str, got: object) -> FormatError:
