@@ -31,7 +31,7 @@ MAY: dict[str, set[str]] = {
     "benchmarks": {"errors", "records", "spaces", "atomic", "toml", "stats", "predictors"},
     # Beside the benchmarks: finding them, filling them, training for them.
     "registry": {"errors", "records", "spaces", "paths", "benchmarks", "train", "predictors"},
-    "importers": {"errors", "records", "spaces", "atomic", "benchmarks"},
+    "importers": {"errors", "records", "spaces", "atomic", "benchmarks", "paths"},
     "train": {*("errors", "records", "spaces", "atomic", "paths", "benchmarks", "importers"), ROOT},
 }
 # From runs to a surrogate: it reads logs and tables, and knows nothing of searches.

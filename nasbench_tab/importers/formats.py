@@ -29,7 +29,13 @@ class Format(NamedTuple):
     makes: str
 
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "hw-nas-bench": Format(
+        "nasbench_tab.importers.hw_nas_bench:import_hw_nas_bench",
+        "HW-NAS-Bench-v1_0.pickle, or hw_<dataset>.csv files",
+        "copies of the NAS-Bench-201 tables with latency and energy on six devices",
+    ),
+}
 
 
 def import_official(

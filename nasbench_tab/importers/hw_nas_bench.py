@@ -32,7 +32,7 @@ from nasbench_tab.benchmarks.tablefile import (
     read_table,
     write_table,
 )
-from nasbench_tab.errors import FormatError, InvalidArchitectureError
+from nasbench_tab.errors import FormatError
 from nasbench_tab.importers.unpickle import NUMPY_ARRAYS, NUMPY_SCALARS, NumberArray, load_plain
 from nasbench_tab.records import Direction, Metric
 from nasbench_tab.spaces.convert.nasbench201 import from_naslib, to_index
@@ -62,12 +62,15 @@ _PI = "Raspberry Pi 4"
 _ACCELERATOR = "the accelerator Eyeriss, simulated"
 _FPGA = "an FPGA (Xilinx ZC706), from the model of its design tool"
 
-#: Unit and meaning of each metric, all for one image.
+#: Unit and meaning of each metric; the official file may lack the arithmetic intensity.
 METRICS: dict[str, _Figure] = {
     "edgegpu_latency": _Figure("ms", f"latency on the edge GPU {_GPU}, measured"),
     "edgegpu_energy": _Figure("mJ", f"energy on the edge GPU {_GPU}, measured"),
     "raspi4_latency": _Figure("ms", f"latency on a {_PI}, measured"),
-    "edgetpu_latency": _Figure("ms", "latency on Google's Edge TPU, measured"),
+    "edgetpu_latency": _Figure(
+        "ms",
+        "latency on Google's Edge TPU, measured; 4,699 cells have none, which the source writes as -1",
+    ),
     "pixel3_latency": _Figure("ms", "latency on a phone, Pixel 3, measured"),
     "eyeriss_latency": _Figure("ms", f"latency on {_ACCELERATOR}"),
     "eyeriss_energy": _Figure("mJ", f"energy on {_ACCELERATOR}"),
@@ -78,6 +81,8 @@ METRICS: dict[str, _Figure] = {
     "fpga_energy": _Figure("mJ", f"energy on {_FPGA}"),
 }
 
+_OPTIONAL = "eyeriss_arithmetic_intensity"
+_ABSENT = -1.0  # what the source writes where a device could not run the network
 _SIZE = 15_625
 _ALLOW: Mapping[tuple[str, str], Any] = {
     **NUMPY_SCALARS,
@@ -85,6 +90,10 @@ _ALLOW: Mapping[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
 }
 _AGAIN = "Get HW-NAS-Bench-v1_0.pickle from its publisher again."
+_CITATION = (
+    "Li, Yu, Fu, Zhang, Zhao, You, Yu, Wang, Hao and Lin, HW-NAS-Bench: Hardware-Aware Neural "
+    "Architecture Search Benchmark, ICLR 2021"
+)
 _KEPT = ("title", "origin", "licence", "citation", "protocol", "seed_note", "lacks")
 
 #: ``{metric: (15,625,)}`` in the order of the official index.
@@ -192,7 +201,7 @@ def _read(source: Path) -> tuple[dict[str, _Figures], str]:
 
 def _of_pickle(path: Path) -> dict[str, _Figures]:
     with path.open("rb") as file:
-        content = load_plain(file, _ALLOW, str(path))
+        content = load_plain(file, _ALLOW, str(path), bounded=True)
     cells = content.get("nasbench201") if isinstance(content, dict) else None
     if not isinstance(cells, dict):
         got = f"the keys {', '.join(map(str, content))[:200]}" if isinstance(content, dict) else ""
@@ -203,14 +212,17 @@ def _of_pickle(path: Path) -> dict[str, _Figures]:
     figures = {}
     for dataset in SHIPPED:
         metrics = cells.get(dataset)
-        if not isinstance(metrics, dict) or not METRICS.keys() <= metrics.keys():
+        needed = METRICS.keys() - {_OPTIONAL}
+        if not isinstance(metrics, dict) or not needed <= metrics.keys():
             has = ", ".join(map(str, metrics)) if isinstance(metrics, dict) else "none of them"
             raise FormatError(
                 f"{path}, 'nasbench201', {dataset!r}: expected {', '.join(METRICS)}; got {has[:400]}. {_AGAIN}"
             )
         _check_order(metrics.get("config"), f"{path}, {dataset!r}")
         figures[dataset] = {
-            name: _numbers(metrics[name], f"{path}, {dataset!r}, {name!r}") for name in METRICS
+            name: _numbers(metrics[name], f"{path}, {dataset!r}, {name!r}")
+            for name in METRICS
+            if name in metrics
         }
     return figures
 
@@ -233,7 +245,7 @@ def _check_order(configs: object, where: str) -> None:
 
 
 def _numbers(values: object, where: str) -> NDArray[np.float64]:
-    """Return one metric's figures as float64, ``(15,625,)``."""
+    """Return one metric's figures as float64, ``(15,625,)``; NaN where the source has none."""
     if isinstance(values, NumberArray):
         values = values.array
     elif not isinstance(values, (list, tuple)):
@@ -250,14 +262,14 @@ def _numbers(values: object, where: str) -> NDArray[np.float64]:
         raise FormatError(
             f"{where}: expected {_SIZE:,} numbers, one a cell; got the shape {numbers.shape}. {_AGAIN}"
         )
-    wrong = ~(np.isfinite(numbers) & (numbers >= 0))
+    wrong = ~(np.isfinite(numbers) & ((numbers >= 0) | (numbers == _ABSENT)))
     if wrong.any():
         index = int(wrong.argmax())
         raise FormatError(
             f"{where}, record {index}: {numbers[index]} can be no such figure; expected a number of at "
-            f"least 0. {_AGAIN}"
+            f"least 0, or -1 where there is none. {_AGAIN}"
         )
-    return numbers
+    return np.where(numbers == _ABSENT, np.nan, numbers)
 
 
 def _dataset_of(path: Path) -> str:
@@ -303,10 +315,8 @@ def _index_of(line: list[str], width: int, where: str) -> int:
         raise FormatError(f"{where}: expected {width} columns, got {len(line)}.")
     try:
         codes = ast.literal_eval(line[0][:100])
-        if not isinstance(codes, tuple):
-            raise InvalidArchitectureError("it is no tuple")  # noqa: TRY301 - said in one place
         return to_index(from_naslib(codes))
-    except (ValueError, SyntaxError, InvalidArchitectureError, RecursionError, MemoryError) as err:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as err:
         raise FormatError(
             f"{where}: {line[0][:100]!r} is no cell; expected six operation codes such as "
             f"(4, 3, 3, 0, 0, 0) ({err})."
@@ -315,9 +325,12 @@ def _index_of(line: list[str], width: int, where: str) -> int:
 
 def _number(text: str, where: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise FormatError(f"{where}: expected a number, got {text[:100]!r}.") from None
+        value = np.nan
+    if np.isnan(value):
+        raise FormatError(f"{where}: expected a number, got {text[:100]!r}.")
+    return value
 
 
 def _about(manifest: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -328,14 +341,5 @@ def _about(manifest: Mapping[str, Any], origin: str) -> dict[str, Any]:
         f"Devices: {origin}; figures by the HW-NAS-Bench authors"
     )
     about["licence"] = f"{about.get('licence', 'none named')}; devices' figures: MIT (HW-NAS-Bench)"
-    about["citation"] = [
-        *about.get("citation", []),
-        "Li, Yu, Fu, Zhang, Zhao, You, Yu, Wang, Hao and Lin, HW-NAS-Bench: Hardware-Aware Neural "
-        "Architecture Search Benchmark, ICLR 2021",
-    ]
-    about["device_note"] = (
-        "Devices' figures are for the network of the dataset, one image, one figure a cell without a "
-        "deviation. They are of the network as published, dead edges included or not as each device's tools "
-        "left them."
-    )
+    about["citation"] = [*about.get("citation", []), _CITATION]
     return about
