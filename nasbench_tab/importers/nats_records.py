@@ -106,7 +106,7 @@ class ArchRecord(NamedTuple):
         dataset_seed: ``{dataset: seeds}`` in the published order.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
     arch_str: str
     runs: dict[str, dict[int, RunRecord]]
     dataset_seed: dict[str, tuple[int, ...]]
