@@ -95,6 +95,15 @@ class ByteStream:
         self.at += n
         return piece
 
+    def end(self) -> None:
+        """Raise FormatError unless everything was read."""
+        self.fill(1)
+        if self.at < len(self.data):
+            raise FormatError(
+                f"{self.source}, offset {self.offset}: the file goes on behind its end. Get it from its "
+                "publisher again."
+            )
+
     def truncated(self) -> FormatError:
         """Return the error for a file that ends too early."""
         end = self._before + len(self.data)
@@ -225,7 +234,9 @@ class _Memo:
             raise ValueError(f"number {number} of the memo, which does not exist")
         code = int(self._unpacked[1][place])
         if not code:
-            raise ValueError(f"number {number} of the memo, a container of an item that is complete")
+            raise ValueError(
+                f"number {number} of the memo, a container of an item that is complete"
+            )
         # Asked for once, it is asked for again.
         self._first[number] = self._values[code]
         return self._values[code]
@@ -568,7 +579,7 @@ def _layout(code: int, length: int, put: int) -> tuple[int, NDArray[np.intp], in
     """Return a pair's bytes, which of them are equal in all pairs of a run, and its memo number's bytes."""
     key = _KEY[code]
     if not length:
-        return (None if code in (_TEXT, _SHORT_TEXT) else (key + 9, np.array([0, key]), 0))
+        return None if code in (_TEXT, _SHORT_TEXT) else (key + 9, np.array([0, key]), 0)
     if put not in _PUT:
         return None
     ids = _PUT[put]
