@@ -10,8 +10,7 @@ from __future__ import annotations
 import bz2
 import re
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from nasbench_tab.errors import FormatError
@@ -67,8 +66,7 @@ def read_records(source: Path, take: Take) -> Meta | None:
         with source.open("rb") as file:
             return _of_torch(ByteStream(file, str(source), _MOST), take)
     if start[:2] == b"PK":
-        with _torch_zip(source) as stream:
-            return _of_pickle(stream, take)
+        return _of_torch_zip(source, take)
     return _of_members(source, take)
 
 
@@ -138,20 +136,22 @@ def _of_torch(stream: ByteStream, take: Take) -> Meta:
     return meta_of(raw, stream.source)
 
 
-@contextmanager
-def _torch_zip(source: Path) -> Iterator[ByteStream]:
-    try:
-        with source.open("rb") as file, zipfile.ZipFile(file) as archive:
+def _of_torch_zip(source: Path, take: Take) -> Meta:
+    with source.open("rb") as file:
+        try:
+            archive = zipfile.ZipFile(file)
             names = [n for n in archive.namelist() if n.endswith("/data.pkl") and n.count("/") == 1]
-            if len(names) != 1:
-                raise FormatError(
-                    f"{source} is a zip with {len(names)} members <name>/data.pkl; PyTorch writes one. "
-                    "Expected an official NAS-Bench-201 file."
-                )
-            with archive.open(names[0]) as member:
-                yield ByteStream(Named(source, member), f"{source}: {names[0]}", _MOST)
-    except (*DAMAGED, RuntimeError) as err:
-        raise damaged(source, err) from err
+            member = archive.open(names[0]) if len(names) == 1 else None
+        except (*DAMAGED, RuntimeError) as err:
+            raise damaged(source, err) from err
+        if member is None:
+            raise FormatError(
+                f"{source} is a zip with {len(names)} members <name>/data.pkl; PyTorch writes one. "
+                "Expected an official NAS-Bench-201 file."
+            )
+        with archive, member:
+            where = f"{source}: {names[0]}"
+            return _of_pickle(ByteStream(Named(where, member), where, _MOST), take)
 
 
 def _taking(source: str, take: Take) -> Callable[[object, object], None]:
