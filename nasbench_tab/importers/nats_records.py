@@ -9,8 +9,10 @@ Dong and Yang, "NAS-Bench-201", ICLR 2020; Dong, Liu, Musial and Gabrys, "NATS-B
 
 from __future__ import annotations
 
+import bz2
 import io
-from collections import OrderedDict
+import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 from reprlib import repr as short
@@ -20,18 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.errors import FormatError
-from nasbench_tab.importers.unpickle import NUMPY_SCALARS, load_plain
+from nasbench_tab.importers.unpickle_stream import ByteStream, stream_plain
 
 __all__ = [
+    "DAMAGED",
     "SETS",
     "ArchRecord",
     "Meta",
+    "Named",
     "RunRecord",
     "SetRecord",
+    "bytes_of",
+    "damaged",
     "meta_of",
     "read_meta",
     "read_simple",
     "records_of",
+    "unpacked",
 ]
 
 #: The evaluation sets: "x-valid" and "x-test" are the validation and the test split; "ori-test" is the
@@ -46,7 +53,11 @@ _RUN_KEYS = {
 }
 _META_KEYS = {"meta_archs", "total_archs", "arch2infos", "evaluated_indexes"}
 _MOST_EPOCHS = 1000
-_MOST_BYTES = 64 * 2**20  # of an uncompressed record: published ones have 0.1 to 0.4 MB
+_LARGEST = 4 * 2**20  # bytes of a packed record: published ones have less than 0.1 MB
+_UNPACKED = 16 * 2**20  # bytes of an unpacked one: published ones have 0.1 to 1.4 MB
+
+#: What reading a damaged archive raises.
+DAMAGED = (EOFError, OSError, ValueError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 
 
 class SetRecord(NamedTuple):
@@ -106,7 +117,7 @@ class ArchRecord(NamedTuple):
         dataset_seed: ``{dataset: seeds}`` in the published order.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
     arch_str: str
     runs: dict[str, dict[int, RunRecord]]
     dataset_seed: dict[str, tuple[int, ...]]
@@ -131,7 +142,7 @@ def read_simple(path: Path) -> dict[str, ArchRecord]:
         FormatError: It is missing, damaged, too large, or not such a record.
         UnsafePickleError: It names something that plain data does not need.
     """
-    return records_of(_plain(path), str(path))
+    return records_of(unpacked(bytes_of(path), str(path)), str(path))
 
 
 def read_meta(path: Path) -> Meta:
@@ -141,7 +152,7 @@ def read_meta(path: Path) -> Meta:
         FormatError: It is missing, damaged, too large, or not such a record.
         UnsafePickleError: It names something that plain data does not need.
     """
-    return meta_of(_plain(path), str(path))
+    return meta_of(unpacked(bytes_of(path), str(path)), str(path))
 
 
 def meta_of(raw: object, source: str = "the meta record") -> Meta:
@@ -343,20 +354,44 @@ def _unexpected(where: str, expected: str, got: object) -> FormatError:
     )
 
 
-def _plain(path: Path) -> Any:
-    import bz2
+def unpacked(data: bytes, where: str) -> Any:
+    """Return the plain object in the bytes of a small ``.pickle.pbz2``."""
+    with bz2.BZ2File(io.BytesIO(data)) as file:
+        stream = ByteStream(Named(where, file), where, _UNPACKED)
+        raw = stream_plain(stream)
+        stream.end()
+    return raw
 
+
+def bytes_of(path: Path, n: int = _LARGEST) -> bytes:
+    """Return the first ``n`` bytes of a file."""
     try:
-        with bz2.open(path) as file:
-            data = file.read(_MOST_BYTES + 1)
-    except (OSError, EOFError, ValueError) as err:
+        with path.open("rb") as file:
+            return file.read(n)
+    except OSError as err:
         raise FormatError(
-            f"{path} cannot be decompressed ({err}); a complete bz2 file was expected. "
-            "Get the file again."
+            f"{path} cannot be read ({err}). Expected an official file or folder."
         ) from err
-    if len(data) > _MOST_BYTES:
-        raise FormatError(
-            f"{path} holds more than {_MOST_BYTES} bytes; a record has less than 1 MB. It was not read."
-        )
-    allow = {**NUMPY_SCALARS, ("collections", "OrderedDict"): OrderedDict}
-    return load_plain(io.BytesIO(data), allow, str(path))
+
+
+class Named:
+    """A file that decompresses; its errors name it."""
+
+    def __init__(self, source: object, file: Any) -> None:
+        self._source, self._file = source, file
+
+    def read(self, n: int, /) -> bytes:
+        """Return ``n`` bytes, fewer only at the end."""
+        try:
+            data: bytes = self._file.read(n)
+        except DAMAGED as err:
+            raise damaged(self._source, err) from err
+        return data
+
+
+def damaged(source: object, err: Exception) -> FormatError:
+    """Return the error for an archive that cannot be unpacked."""
+    return FormatError(
+        f"{source} cannot be unpacked ({type(err).__name__}: {err}); it is truncated, damaged or of another "
+        "format. Get it again."
+    )

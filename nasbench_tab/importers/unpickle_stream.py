@@ -1,0 +1,653 @@
+"""Read a pickle of plain data that is far larger than the memory, item by item.
+
+The official single files are one pickle with one dict of all architectures, many gigabytes once it is
+unpacked. This reader interprets the operations itself. It makes dicts, lists, tuples, sets, strings,
+bytes and numbers, and refuses every other operation and every other global by name and offset. Items of
+that one dict are handed over as soon as they are complete, and forgotten.
+
+A pickle may refer to what came before by number (its memo). What an item that was handed over has put
+there is kept packed: strings and numbers can still be referred to, containers can not.
+
+Most of an official file is runs of pairs, a key and a float, in a few fixed layouts. They are decoded as
+arrays; everything else takes the slow way, one operation after another.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import struct
+from bisect import bisect_right
+from collections.abc import Callable
+from functools import cache
+from reprlib import repr as short
+from typing import Any, NoReturn, Protocol
+from zlib import compress, decompress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasbench_tab.errors import FormatError, UnsafePickleError
+from nasbench_tab.importers.unpickle import NUMPY_SCALARS
+
+__all__ = ["ByteStream", "Readable", "stream_plain"]
+
+_PIECE = 2**20  # bytes read at once
+_MARGIN = 2**12  # bytes that lie in the buffer before every operation, but at the end
+_MOST_DEPTH = 64
+_MOST_OPERATIONS = 2**20  # for one item; published ones take 15,000 to 50,000
+_MOST_TEXT = 2**26  # bytes for one item, and for all distinct strings together
+_MOST_DIGITS = 255  # bytes of an integer
+_RUN = 256  # pairs that are decoded at once
+
+#: Takes the key and the value of one item.
+Take = Callable[[object, object], None]
+
+
+class Readable(Protocol):
+    """What is read from: an open file, or what decompresses one."""
+
+    def read(self, n: int, /) -> bytes:
+        """Return ``n`` bytes, fewer only at the end."""
+        ...
+
+
+class ByteStream:
+    """Bytes from ``file``, at most ``most`` of them, with the offset that messages name."""
+
+    def __init__(self, file: Readable, source: str, most: int) -> None:
+        self._file, self.source, self._most = file, source, most
+        self.data, self.at, self._before = b"", 0, 0
+
+    @property
+    def offset(self) -> int:
+        """How many bytes were consumed."""
+        return self._before + self.at
+
+    def fill(self, n: int) -> None:
+        """Have ``n`` bytes at hand, or all that there are."""
+        while len(self.data) - self.at < n:
+            piece = self._file.read(_PIECE)
+            if not piece:
+                return
+            self._before += self.at
+            self.data, self.at = self.data[self.at :] + piece, 0
+            if self._before + len(self.data) > self._most:
+                raise FormatError(
+                    f"{self.source} unpacks to more than {self._most} bytes, more than an official file "
+                    "holds. It is damaged or made to fill the disk; get it from its publisher again."
+                )
+
+    def take(self, n: int) -> bytes:
+        """Return the next ``n`` bytes.
+
+        Raises:
+            FormatError: There are fewer, or more than any official file has in one piece.
+        """
+        if n > _MOST_TEXT:
+            raise FormatError(
+                f"{self.source}, offset {self.offset}: a piece of {n} bytes is announced; at most "
+                f"{_MOST_TEXT} were expected. Get the file from its publisher again."
+            )
+        self.fill(n)
+        piece = self.data[self.at : self.at + n]
+        if len(piece) < n:
+            raise self.truncated()
+        self.at += n
+        return piece
+
+    def end(self) -> None:
+        """Raise FormatError unless everything was read."""
+        self.fill(1)
+        if self.at < len(self.data):
+            raise FormatError(
+                f"{self.source}, offset {self.offset}: the file goes on behind its end. Get it from its "
+                "publisher again."
+            )
+
+    def truncated(self) -> FormatError:
+        """Return the error for a file that ends too early."""
+        end = self._before + len(self.data)
+        return FormatError(
+            f"{self.source} ends at byte {end} in the middle of its data; it is truncated. Get it again."
+        )
+
+
+def stream_plain(stream: ByteStream, items: str | None = None, take: Take | None = None) -> Any:
+    """Return the object of the pickle that starts here, and stop behind it.
+
+    Args:
+        stream: Where from.
+        items: The outer dict's key whose dict is handed over item by item; it comes out empty.
+        take: Called with each item's key and value, in the order of the file.
+
+    Raises:
+        UnsafePickleError: The pickle asks for an object or operation that plain data does not need.
+        FormatError: It is truncated, damaged or beyond any bound, or ``take`` refused an item.
+    """
+    return _Machine(stream, items, take).run()
+
+
+class _Global:
+    """Stands in for a function or type that a pickle names; it can only be called as data needs it."""
+
+    __slots__ = ("call", "name")
+
+    def __init__(self, name: str, call: Callable[..., Any]) -> None:
+        self.name, self.call = name, call
+
+
+def _ordered(*pairs: Any) -> dict[Any, Any]:
+    if pairs and (len(pairs) > 1 or type(pairs[0]) is not list):
+        raise ValueError("an OrderedDict of something else than pairs")
+    made = {}
+    for key, value in pairs[0] if pairs else ():
+        made[_key(key)] = value
+    return made
+
+
+def _latin(text: str, encoding: str) -> bytes:
+    if type(text) is not str or encoding != "latin1":
+        raise ValueError("bytes in another form than text of latin1")
+    return text.encode("latin1")
+
+
+def _set(*members: Any) -> set[Any]:
+    if members and (len(members) > 1 or type(members[0]) is not list):
+        raise ValueError("a set of something else than a list")
+    return {_key(member) for member in (members[0] if members else ())}
+
+
+def _scalar(*arguments: Any) -> Any:
+    return _NUMBER(*arguments).item()
+
+
+_NUMBER = NUMPY_SCALARS["numpy.core.multiarray", "scalar"]
+_DTYPE = NUMPY_SCALARS["numpy", "dtype"]
+_GLOBALS = {
+    name: _Global(" ".join(name), call)
+    for name, call in {
+        ("collections", "OrderedDict"): _ordered,
+        ("_codecs", "encode"): _latin,
+        ("builtins", "set"): _set,
+        ("__builtin__", "set"): _set,
+        ("builtins", "frozenset"): _set,
+        ("__builtin__", "frozenset"): _set,
+        ("numpy", "dtype"): _DTYPE,
+        ("numpy.core.multiarray", "scalar"): _scalar,
+        ("numpy._core.multiarray", "scalar"): _scalar,
+    }.items()
+}
+
+
+def _key(key: Any) -> Any:
+    """Return what may be a key: strings, numbers and flat tuples, whose hashes are cheap."""
+    parts = key if type(key) is tuple and len(key) <= 8 else (key,)
+    if not all(type(part) in (str, int, float, bool, bytes) or part is None for part in parts):
+        raise ValueError(f"{short(key)} as a key")
+    return key
+
+
+class _Memo:
+    """What a pickle refers to by number.
+
+    Numbers ascend one by one, as every pickler writes them. What the last two items have put here is at
+    hand; what is older is packed, as numbers in the list of all distinct strings and numbers.
+    """
+
+    def __init__(self) -> None:
+        self._first, self._previous, self.recent = {}, {}, {}  # type: dict[int, Any], dict[int, Any], dict[int, Any]
+        self.next: int | None = None  # unknown until the first; some picklers start at 1
+        self._starts: list[int] = []
+        self._packed: list[bytes] = []
+        self._values: list[Any] = [None]  # code 0: a container, which is not kept
+        self._codes: dict[str, int] = {}
+        self._bytes = 0
+        self._unpacked: tuple[int, NDArray[np.uint32]] = (-1, np.empty(0, np.uint32))
+
+    def put(self, value: Any, number: int | None) -> None:
+        """Keep ``value``, under the next number if none is given."""
+        expected = self.next if self.next is not None else min(number or 0, 1)
+        if number is not None and number != expected:
+            raise ValueError(f"number {number} in the memo, where {expected} is the next")
+        self.recent[expected] = value
+        self.next = expected + 1
+
+    def put_all(self, values: list[Any]) -> None:
+        """Keep all ``values`` under the next numbers."""
+        start = self.next or 0
+        self.recent.update(zip(range(start, start + len(values)), values, strict=True))
+        self.next = start + len(values)
+
+    def get(self, number: int) -> Any:
+        """Return what was kept under ``number``."""
+        for held in (self.recent, self._previous, self._first):
+            if number in held:
+                return held[number]
+        chunk = bisect_right(self._starts, number) - 1
+        if chunk < 0:
+            raise ValueError(f"number {number} of the memo, which does not exist")
+        if self._unpacked[0] != chunk:
+            codes = np.frombuffer(decompress(self._packed[chunk]), np.uint32)
+            self._unpacked = chunk, codes
+        place = number - self._starts[chunk]
+        if place >= len(self._unpacked[1]):
+            raise ValueError(f"number {number} of the memo, which does not exist")
+        code = int(self._unpacked[1][place])
+        if not code:
+            raise ValueError(
+                f"number {number} of the memo, a container of an item that is complete"
+            )
+        # Asked for once, it is asked for again.
+        self._first[number] = self._values[code]
+        return self._values[code]
+
+    def turn(self) -> None:
+        """Begin with a new item; pack what the item before the last one has put here."""
+        if not self._first:
+            self._first = self._previous  # what stands before all items, and the first of them
+        elif self._previous:
+            codes = np.fromiter(map(self._code, self._previous.values()), np.uint32)
+            self._starts.append(next(iter(self._previous)))
+            self._packed.append(compress(codes.tobytes(), 1))
+        self._previous, self.recent = self.recent, {}
+
+    def _code(self, value: Any) -> int:
+        if type(value) is str:
+            code = self._codes.get(value)
+            if code is not None:
+                return code
+            self._codes[value] = code = self._new(value, len(value))
+            return code
+        if type(value) in (dict, list, tuple, set, frozenset, bytes):
+            return 0
+        return self._new(value, 8)
+
+    def _new(self, value: Any, n_bytes: int) -> int:
+        self._bytes += 64 + n_bytes
+        if self._bytes > 4 * _MOST_TEXT:
+            raise ValueError("too many distinct strings")
+        self._values.append(value)
+        return len(self._values) - 1
+
+
+class _Machine:
+    """The stack and the memo of one pickle, and an action for each operation."""
+
+    def __init__(self, stream: ByteStream, items: str | None, take: Take | None) -> None:
+        self._stream, self._items, self._take = stream, items, take
+        self._stack: list[Any] = []
+        self._frames: list[list[Any]] = []
+        self._memo = _Memo()
+        self._items_frame: list[Any] | None = None
+        self._left = _MOST_OPERATIONS
+        self._turned_at = 0
+        self._texts: dict[bytes, str] = {}
+
+    def run(self) -> Any:
+        stream, actions = self._stream, _ACTIONS
+        start = stream.offset
+        try:
+            stream.fill(_MARGIN)
+            if stream.data[stream.at : stream.at + 1] != b"\x80":
+                self._refuse(start, "a pickle of protocol 2 or newer was expected")
+            while True:
+                if len(stream.data) - stream.at < _MARGIN:
+                    stream.fill(_MARGIN)
+                start = stream.offset
+                code = stream.data[stream.at]
+                stream.at += 1
+                self._left -= 1
+                if self._left < 0 or start - self._turned_at > 4 * _MOST_TEXT:
+                    self._refuse(start, "one item holds far more than an official one")
+                if code == _STOP:
+                    if self._frames or len(self._stack) != 1:
+                        self._refuse(start, "it stops in the middle of an object")
+                    return self._stack[0]
+                action = actions.get(code)
+                if action is None:
+                    raise UnsafePickleError(
+                        f"{stream.source}, offset {start}: the operation {_operation(code)} was not expected; "
+                        "plain data does not need it. It was not loaded; get the file from its publisher again."
+                    )
+                action(self)
+        except (IndexError, struct.error) as err:
+            stream.fill(_MARGIN)
+            if len(stream.data) - stream.at < 16:
+                raise stream.truncated() from err
+            raise self._damaged(start, err) from err
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as err:
+            raise self._damaged(start, err) from err
+
+    def _damaged(self, start: int, err: Exception) -> FormatError:
+        return UnsafePickleError(
+            f"{self._stream.source}, offset {start}: expected a pickle of plain data, got {err}. The file is "
+            "damaged or of another format; get it from its publisher again."
+        )
+
+    def _refuse(self, start: int, problem: str) -> NoReturn:
+        raise UnsafePickleError(
+            f"{self._stream.source}, offset {start}: {problem}. The file is damaged or of another format; "
+            "get it from its publisher again."
+        )
+
+    # Numbers and constants.
+
+    def _number(self, form: struct.Struct) -> Any:
+        (value,) = form.unpack_from(self._stream.data, self._stream.at)
+        self._stream.at += form.size
+        return value
+
+    def proto(self) -> None:
+        version = self._number(_U1)
+        if not 2 <= version <= 5:
+            raise ValueError(f"protocol {version}, where 2 to 5 can be read")
+
+    def frame(self) -> None:
+        self._number(_U8)  # only says how much a reader may fetch at once
+
+    def long(self, form: struct.Struct) -> None:
+        n = self._number(form)
+        if not 0 <= n <= _MOST_DIGITS:
+            raise ValueError(f"an integer of {n} bytes")
+        self._stack.append(int.from_bytes(self._stream.take(n), "little", signed=True))
+
+    # Strings, and runs of pairs.
+
+    def text(self, form: struct.Struct) -> None:
+        n = self._number(form)
+        self._stack.append(str(self._stream.take(n), "utf-8"))
+
+    def raw(self, form: struct.Struct) -> None:
+        self._stack.append(self._stream.take(self._number(form)))
+
+    def pairs(self, code: int) -> bool:
+        """Decode the run of pairs that begins with the operation just read; False if there is none."""
+        data, at = self._stream.data, self._stream.at - 1
+        length = 0
+        if code == _SHORT_TEXT:
+            length = data[at + 1]
+        elif code == _TEXT:
+            (length,) = _U4.unpack_from(data, at + 1)
+            if length > 64:
+                return False
+        put = data[at + _KEY[code] + length] if length else 0
+        layout = _layout(code, length, put)
+        if layout is None:
+            return False
+        stride, columns, ids = layout
+        rows = min((len(data) - at) // stride, _RUN)
+        if rows < 4 or data[at + stride] != code or data[at + stride - 9] != _FLOAT:
+            return False
+        block = np.frombuffer(data, np.uint8, rows * stride, at).reshape(rows, stride)
+        same = (block[:, columns] == block[0, columns]).all(axis=1)
+        n = rows if same.all() else int(same.argmin())
+        if n < 4:
+            return False
+        block = block[:n]
+        keys: list[Any]
+        if length:
+            head = _KEY[code]
+            raw, texts = block[:, head : head + length].tobytes(), self._texts
+            if ids:
+                numbers = _integers(block[:, head + length + 1 : head + length + 1 + ids])
+                expected = self._memo.next
+                if expected is None or numbers != list(range(expected, expected + n)):
+                    return False
+            pieces = [raw[i : i + length] for i in range(0, n * length, length)]
+            try:
+                keys = [texts[piece] for piece in pieces]
+            except KeyError:
+                if len(texts) > 2**16:
+                    texts.clear()
+                texts.update((piece, str(piece, "utf-8")) for piece in pieces)
+                keys = [texts[piece] for piece in pieces]
+            self._memo.put_all(keys)
+        else:
+            keys = _integers(block[:, 1 : _KEY[code]])
+            if code in (_GET1, _GET4):
+                keys = [self._memo.get(number) for number in keys]
+        pairs: list[Any] = [None] * (2 * n)
+        pairs[::2] = keys
+        pairs[1::2] = np.ascontiguousarray(block[:, -8:]).view(">f8")[:, 0].tolist()
+        self._stack += pairs
+        self._stream.at += n * stride - 1
+        self._left -= 2 * n
+        return True
+
+    # Containers.
+
+    def mark(self) -> None:
+        if len(self._frames) >= _MOST_DEPTH:
+            raise ValueError(f"more than {_MOST_DEPTH} levels of containers")
+        inside: list[Any] = []
+        if self._is_items(self._stack, len(self._stack) - 1):
+            self._items_frame = inside
+        self._frames.append(self._stack)
+        self._stack = inside
+
+    def _since_mark(self) -> list[Any]:
+        if not self._frames:
+            raise ValueError("the end of a container that was not begun")
+        items, self._stack = self._stack, self._frames.pop()
+        return items
+
+    def _is_items(self, stack: list[Any], place: int) -> bool:
+        return (
+            self._items is not None
+            and len(self._frames) == 1
+            and place >= 1
+            and type(stack[place]) is dict
+            and stack[place - 1] == self._items
+            and len(self._frames[0]) == 1
+        )
+
+    def tuple_of(self, n: int) -> None:
+        if len(self._stack) < n:
+            raise ValueError(f"a tuple of {n} without its elements")
+        made = tuple(self._stack[len(self._stack) - n :])
+        del self._stack[len(self._stack) - n :]
+        self._stack.append(made)
+
+    def tuple_since_mark(self) -> None:
+        items = self._since_mark()
+        self._stack.append(tuple(items))
+
+    def append(self) -> None:
+        value = self._stack.pop()
+        self._target(list).append(value)
+
+    def appends(self) -> None:
+        items = self._since_mark()
+        self._target(list).extend(items)
+
+    def _target(self, kind: type) -> Any:
+        target = self._stack[-1]
+        if type(target) is not kind:
+            raise ValueError(f"a {type(target).__name__}, where a {kind.__name__} is filled")
+        return target
+
+    def set_item(self) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        self._fill([key, value])
+
+    def set_items(self) -> None:
+        self._fill(self._since_mark())
+
+    def _fill(self, items: list[Any]) -> None:
+        target = self._target(dict)
+        if len(items) % 2:
+            raise ValueError("a key without a value")
+        keys = items[::2]
+        if not set(map(type, keys)) <= {str, int}:
+            for key in keys:
+                _key(key)
+        if self._is_items(self._stack, len(self._stack) - 1):
+            self._items_frame = None
+            for i in range(0, len(items), 2):
+                self._hand_over(items[i], items[i + 1])
+            return
+        target.update(zip(keys, items[1::2], strict=True))
+        if self._stack is self._items_frame and len(self._stack) >= 4:
+            key, value = self._stack[:2]
+            self._hand_over(_key(key), value)
+            del self._stack[:2]
+
+    def _hand_over(self, key: Any, value: Any) -> None:
+        self._memo.turn()
+        self._left, self._turned_at = _MOST_OPERATIONS, self._stream.offset
+        if self._take is not None:
+            self._take(key, value)
+
+    def add_items(self) -> None:
+        items = self._since_mark()
+        self._target(set).update(map(_key, items))
+
+    def frozen(self) -> None:
+        items = self._since_mark()
+        self._stack.append(frozenset(map(_key, items)))
+
+    # Memo.
+
+    def put(self, form: struct.Struct | None) -> None:
+        number = None if form is None else self._number(form)
+        self._memo.put(self._stack[-1], number)
+
+    def get(self, form: struct.Struct) -> None:
+        self._stack.append(self._memo.get(self._number(form)))
+
+    # Globals.
+
+    def named(self) -> None:
+        data, at = self._stream.data, self._stream.at
+        ends = data.find(b"\n", at, at + 512)
+        last = data.find(b"\n", ends + 1, ends + 512) if ends >= 0 else -1
+        if last < 0:
+            raise ValueError("the name of an object without its end")
+        names = str(data[at:last], "utf-8").split("\n")
+        self._find(names[0], names[1])
+        self._stream.at = last + 1
+
+    def stack_named(self) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        if type(name) is not str or type(module) is not str:
+            raise ValueError("an object whose name is no string")
+        self._find(module, name)
+
+    def _find(self, module: str, name: str) -> None:
+        found = _GLOBALS.get((module, name))
+        if found is None:
+            allowed = ", ".join(f"{m}.{n}" for m, n in _GLOBALS)
+            raise UnsafePickleError(
+                f"{self._stream.source}, offset {self._stream.offset}: it asks for {short(f'{module}.{name}')}, "
+                f"which plain data does not need (allowed: {allowed}). It was not loaded. A file with network "
+                "weights is not read; otherwise get it from its publisher again."
+            )
+        self._stack.append(found)
+
+    def reduce(self) -> None:
+        arguments, function = self._stack.pop(), self._stack.pop()
+        if type(function) is not _Global or type(arguments) is not tuple:
+            raise ValueError("a call of something that is no function")
+        self._stack.append(function.call(*arguments))
+
+    def build(self) -> None:
+        state = self._stack.pop()
+        if type(self._stack[-1]) is not _DTYPE:
+            raise ValueError("a state for something that has none")
+        self._stack[-1].__setstate__(state)
+
+
+def _integers(columns: NDArray[np.uint8]) -> list[int]:
+    """Return rows of little-endian bytes as integers."""
+    width = columns.shape[1]
+    numbers: list[int] = np.ascontiguousarray(columns).view(f"<u{width}")[:, 0].tolist()
+    return numbers
+
+
+_U1, _U2, _I4, _U4, _U8 = (struct.Struct(form) for form in ("<B", "<H", "<i", "<I", "<Q"))
+_F8 = struct.Struct(">d")
+_STOP, _FLOAT, _TEXT, _SHORT_TEXT, _GET1, _GET4 = b".GX\x8chj"
+
+#: Bytes of a pair's key before its text, or before its float.
+_KEY = {ord("K"): 2, ord("M"): 3, _GET1: 2, _GET4: 5, _SHORT_TEXT: 2, _TEXT: 5}
+#: Bytes of the number with which a text is put into the memo.
+_PUT = {0x94: 0, ord("q"): 1, ord("r"): 4}
+
+
+@cache
+def _layout(code: int, length: int, put: int) -> tuple[int, NDArray[np.intp], int] | None:
+    """Return a pair's bytes, which of them are equal in all pairs of a run, and its memo number's bytes."""
+    key = _KEY[code]
+    if not length:
+        return None if code in (_TEXT, _SHORT_TEXT) else (key + 9, np.array([0, key]), 0)
+    if put not in _PUT:
+        return None
+    ids = _PUT[put]
+    end = key + length + 1 + ids
+    return end + 9, np.array([*range(key), key + length, end]), ids
+
+
+def _operation(code: int) -> str:
+    known = pickletools.code2op.get(chr(code))
+    return known.name if known else f"{code:#04x}"
+
+
+def _push(make: Callable[[], Any]) -> Callable[[_Machine], None]:
+    return lambda machine: machine._stack.append(make())
+
+
+def _push_number(form: struct.Struct) -> Callable[[_Machine], None]:
+    return lambda machine: machine._stack.append(machine._number(form))
+
+
+def _run_or(code: int, otherwise: Callable[[_Machine], None]) -> Callable[[_Machine], None]:
+    def act(machine: _Machine) -> None:
+        if not machine.pairs(code):
+            otherwise(machine)
+
+    return act
+
+
+_ACTIONS: dict[int, Callable[[_Machine], None]] = {
+    0x80: _Machine.proto,
+    0x95: _Machine.frame,
+    ord("("): _Machine.mark,
+    ord("N"): _push(lambda: None),
+    0x88: _push(lambda: True),
+    0x89: _push(lambda: False),
+    ord("J"): _push_number(_I4),
+    ord("K"): _run_or(ord("K"), _push_number(_U1)),
+    ord("M"): _run_or(ord("M"), _push_number(_U2)),
+    0x8A: lambda machine: machine.long(_U1),
+    0x8B: lambda machine: machine.long(_I4),
+    _FLOAT: _push_number(_F8),
+    _SHORT_TEXT: _run_or(_SHORT_TEXT, lambda machine: machine.text(_U1)),
+    _TEXT: _run_or(_TEXT, lambda machine: machine.text(_U4)),
+    0x8D: lambda machine: machine.text(_U8),
+    ord("C"): lambda machine: machine.raw(_U1),
+    ord("B"): lambda machine: machine.raw(_U4),
+    0x8E: lambda machine: machine.raw(_U8),
+    ord(")"): _push(tuple),
+    0x85: lambda machine: machine.tuple_of(1),
+    0x86: lambda machine: machine.tuple_of(2),
+    0x87: lambda machine: machine.tuple_of(3),
+    ord("t"): _Machine.tuple_since_mark,
+    ord("]"): _push(list),
+    ord("a"): _Machine.append,
+    ord("e"): _Machine.appends,
+    ord("}"): _push(dict),
+    ord("s"): _Machine.set_item,
+    ord("u"): _Machine.set_items,
+    0x8F: _push(set),
+    0x90: _Machine.add_items,
+    0x91: _Machine.frozen,
+    ord("q"): lambda machine: machine.put(_U1),
+    ord("r"): lambda machine: machine.put(_U4),
+    0x94: lambda machine: machine.put(None),
+    _GET1: _run_or(_GET1, lambda machine: machine.get(_U1)),
+    _GET4: _run_or(_GET4, lambda machine: machine.get(_U4)),
+    ord("c"): _Machine.named,
+    0x93: _Machine.stack_named,
+    ord("R"): _Machine.reduce,
+    ord("b"): _Machine.build,
+}
