@@ -1,0 +1,34 @@
+"""The official records at hand as the folders that their publishers' interface reads."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+FOLDERS = {
+    "tss": ("nasbench201", "NATS-tss-v1_0-3ffb9-simple", (0, 11, 284)),
+    "sss": ("nats-bench-sss", "NATS-sss-v1_0-50262-simple", (0, 284)),
+}
+
+
+@pytest.fixture(scope="session")
+def simple_folder(
+    shared_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Gives the "simple" folder of a search space, with the records that there are."""
+    made: dict[str, Path] = {}
+
+    def folder(space: str) -> Path:
+        if space not in made:
+            where, name, indexes = FOLDERS[space]
+            made[space] = tmp_path_factory.mktemp(space) / name
+            made[space].mkdir()
+            for part in ("meta", *(f"{index:06d}" for index in indexes)):
+                source = shared_data / where / f"{name}.{part}.pickle.pbz2"
+                shutil.copy(source, made[space] / f"{part}.pickle.pbz2")
+        return made[space]
+
+    return folder
