@@ -1,1 +1,1 @@
-"""Tests of nasbench_tab.adapters."""
+"""Tests of nasbench_tab.importers."""

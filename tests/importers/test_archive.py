@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from importers.fuzzing import refused
 from nasbench_tab.errors import FormatError
 from nasbench_tab.importers.archive import Limits, members
-from tests.importers.fuzzing import refused
 
 FILES = {"logs/a.json": b"{}", "logs/b.json": b"[1, 2]" * 100, "logs/c.txt": b"no"}
 LIMITS = Limits(largest=10_000, total=100_000)
