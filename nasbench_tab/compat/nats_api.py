@@ -12,7 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nasbench_tab.compat.nats_results import ArchResults, MissingResultError, ResultsCount
+from nasbench_tab.compat.nats_results import (
+    ArchResults,
+    MissingResultError,
+    ResultsCount,
+    described,
+)
 from nasbench_tab.compat.nats_sources import SimpleFolder, Source, SpaceFacts, open_source
 from nasbench_tab.errors import InvalidArgumentError
 
@@ -471,7 +476,7 @@ class NatsBench:
 
     def query_info_str_by_arch(self, arch: Any, hp: str | int = "12") -> str:
         """Return what is known of an architecture under one schedule, as text."""
-        return "\n".join(_told_of(self._must_have(self._index(arch), hp)))
+        return "\n".join(described(self._must_have(self._index(arch), hp)))
 
     def query_by_arch(self, arch: Any, hp: str | int) -> str:
         """See :meth:`query_info_str_by_arch`; the older interface's name."""
@@ -484,7 +489,7 @@ class NatsBench:
             lines.append(f"--- architecture {each:06d}")
             for results in self._all(each).values():
                 lines.append(f"{results.get_total_epoch()} epochs")
-                lines += _told_of(results)
+                lines += described(results)
         sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -505,21 +510,3 @@ def _published_names(dataset: str, name: str) -> tuple[str, str]:
     if dataset in ("cifar100", "ImageNet16-120") and name in ("valid", "test"):
         return dataset, f"x-{name}"
     return dataset, name
-
-
-def _told_of(results: ArchResults) -> list[str]:
-    """Return lines with the costs and the last epoch of each dataset."""
-    lines = [results.arch_str]
-    for dataset in results.get_dataset_names():
-        costs = results.get_compute_costs(dataset)
-        latency = "not known" if costs["latency"] is None else f"{costs['latency'] * 1000:.2f} ms"
-        lines.append(
-            f"{dataset}: {costs['flops']:.2f} M FLOPs, {costs['params']:.3f} M parameters, latency {latency}, "
-            f"seeds {', '.join(map(str, results.get_dataset_seeds(dataset)))}"
-        )
-        names = ["train", *next(iter(results.query(dataset).values())).get_eval_set()]
-        infos = ((name, results.get_metrics(dataset, name)) for name in names)
-        lines += [
-            f"  {name}: {info['accuracy']:.2f} %, loss {info['loss']:.3f}" for name, info in infos
-        ]
-    return lines

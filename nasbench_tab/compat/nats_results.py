@@ -18,7 +18,7 @@ from typing import Any
 from nasbench_tab.errors import InvalidArgumentError, MissingValueError
 from nasbench_tab.importers.nats_records import ArchRecord, RunRecord
 
-__all__ = ["ArchResults", "MissingResultError", "ResultsCount", "mean"]
+__all__ = ["ArchResults", "MissingResultError", "ResultsCount", "described"]
 
 
 class MissingResultError(MissingValueError, KeyError):
@@ -27,7 +27,7 @@ class MissingResultError(MissingValueError, KeyError):
     __str__ = Exception.__str__  # a KeyError's own would put the message in quotes
 
 
-def mean(values: list[Any]) -> float:
+def _mean(values: list[Any]) -> float:
     """Return the mean, added up from left to right as the reference does."""
     total = 0.0
     for value in values:  # sum() has a more exact way from Python 3.12 on
@@ -124,7 +124,7 @@ class ResultsCount:
 
     def get_latency(self) -> float:
         """Return the mean latency in seconds, -1 where there is none."""
-        return -1.0 if self.latency is None else mean(self.latency)
+        return -1.0 if self.latency is None else _mean(self.latency)
 
     def get_total_epoch(self) -> int:
         """Return how many epochs the training took."""
@@ -143,12 +143,12 @@ class ResultsCount:
         found: dict[str, float | None] = {"T-train@epoch": None, "T-train@total": None}
         if self.train_times is not None:
             times = list(self.train_times.values())
-            found = {"T-train@epoch": mean(times), "T-train@total": _total(times)}
+            found = {"T-train@epoch": _mean(times), "T-train@total": _total(times)}
         for name in self.eval_names:
             keys = [f"{name}@{epoch}" for epoch in range(self.epochs)]
             whole = all(key in self.eval_times for key in keys)
             times = [self.eval_times[key] for key in keys] if whole else []
-            found[f"T-{name}@epoch"] = mean(times) if whole else None
+            found[f"T-{name}@epoch"] = _mean(times) if whole else None
             found[f"T-{name}@total"] = _total(times) if whole else None
         return found
 
@@ -307,7 +307,7 @@ class ArchResults:
         found: dict[str, float | None] = {
             "flops": self._agreed([run.flop for run in runs], dataset),
             "params": self._agreed([run.params for run in runs], dataset),
-            "latency": mean(latencies) if latencies else None,
+            "latency": _mean(latencies) if latencies else None,
         }
         times: dict[str, list[Any]] = {}
         for run in runs:
@@ -317,7 +317,7 @@ class ArchResults:
 
     def _agreed(self, values: list[float], dataset: str) -> float:
         if len({f"{value:.5f}" for value in values}) == 1:
-            return mean(values)
+            return _mean(values)
         seeds = self._seeds(dataset)
         if 888 not in seeds:
             raise InvalidArgumentError(
@@ -381,7 +381,7 @@ class ArchResults:
         latencies = [run.get_latency() for run in self._runs(dataset)]
         if min(latencies) <= 0:
             raise InvalidArgumentError(f"{self!r}: a training on {dataset} has no latency.")
-        return mean(latencies)
+        return _mean(latencies)
 
     def get_total_epoch(self, dataset: str | None = None) -> int:
         """Return how many epochs the trainings took, on one dataset or on all."""
@@ -428,9 +428,27 @@ class ArchResults:
         )
 
 
+def described(results: ArchResults) -> list[str]:
+    """Return lines with the costs and the last epoch of each dataset."""
+    lines = [results.arch_str]
+    for dataset in results.get_dataset_names():
+        costs = results.get_compute_costs(dataset)
+        latency = "not known" if costs["latency"] is None else f"{costs['latency'] * 1000:.2f} ms"
+        lines.append(
+            f"{dataset}: {costs['flops']:.2f} M FLOPs, {costs['params']:.3f} M parameters, latency {latency}, "
+            f"seeds {', '.join(map(str, results.get_dataset_seeds(dataset)))}"
+        )
+        names = ["train", *next(iter(results.query(dataset).values())).get_eval_set()]
+        infos = ((name, results.get_metrics(dataset, name)) for name in names)
+        lines += [
+            f"  {name}: {info['accuracy']:.2f} %, loss {info['loss']:.3f}" for name, info in infos
+        ]
+    return lines
+
+
 def _by_epoch(values: Any) -> dict[int, float]:
     return {epoch: value for epoch, value in enumerate(values.tolist()) if not math.isnan(value)}
 
 
 def _mean_or_none(values: list[Any]) -> float | None:
-    return None if values[0] is None else mean(values)
+    return None if values[0] is None else _mean(values)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from nasbench_tab import paths
+from nasbench_tab.compat.nats_tables import Tables, folders_of
 from nasbench_tab.errors import FormatError, InvalidArgumentError
 from nasbench_tab.importers.nats_files import read_records
 from nasbench_tab.importers.nats_records import (
@@ -16,6 +18,9 @@ from nasbench_tab.importers.nats_records import (
     read_simple,
     records_of,
 )
+from nasbench_tab.spaces.base import Space
+from nasbench_tab.spaces.nasbench201 import NasBench201
+from nasbench_tab.spaces.nats_size import NatsSize
 
 __all__ = ["SIZE", "TOPOLOGY", "Held", "SimpleFolder", "Source", "SpaceFacts", "open_source"]
 
@@ -30,19 +35,19 @@ class SpaceFacts(NamedTuple):
         name: What the reference calls it.
         base_name: How its publishers' files are called.
         format: The importer of them.
-        space: Our space.
+        space: Its architectures.
         epochs: Epochs of the trainings that are reported.
     """
 
     name: str
     base_name: str
     format: str
-    space: str
+    space: Space
     epochs: int
 
 
-TOPOLOGY = SpaceFacts("topology", "NATS-tss-v1_0-3ffb9", "nats-tss", "nasbench201", 200)
-SIZE = SpaceFacts("size", "NATS-sss-v1_0-50262", "nats-sss", "nats-size", 90)
+TOPOLOGY = SpaceFacts("topology", "NATS-tss-v1_0-3ffb9", "nats-tss", NasBench201(), 200)
+SIZE = SpaceFacts("size", "NATS-sss-v1_0-50262", "nats-sss", NatsSize(), 90)
 
 
 class Source(Protocol):
@@ -151,9 +156,23 @@ def open_source(
         simple = home / f"{facts.base_name}-simple"
         if fast_mode and simple.is_dir():
             return SimpleFolder(simple)
-        raise InvalidArgumentError("no")
+        folders = folders_of(facts.format, paths.artefacts("data"))
+        if not folders:
+            raise InvalidArgumentError(
+                f"There are no tables {facts.format}-... in {paths.user_folder() / 'data'}, and no folder {simple} "
+                f"(read with fast_mode=True). Import the official file once, `nasbench-tab import "
+                f"{facts.format} FILE`, or give a folder."
+            )
+        return Tables(folders, facts.space)
     path = Path(where)
     if path.is_dir():
+        if not (path / "meta.pickle.pbz2").exists():
+            inside = {
+                each.name: each for each in path.iterdir() if (each / "manifest.toml").is_file()
+            }
+            folders = folders_of(facts.format, inside)
+            if folders:
+                return Tables(folders, facts.space)
         return SimpleFolder(path)
     if not path.is_file():
         raise InvalidArgumentError(f"{path} is neither a file nor a folder.")
@@ -187,14 +206,14 @@ def _of_file(path: Path, facts: SpaceFacts) -> Held:
     """Return the records of a single file of some architectures.
 
     Raises:
-        InvalidArgumentError: It holds more than memory should: it is to be imported first.
-        FormatError: It is damaged or of another format.
+        FormatError: It is damaged or of another format, or holds more than memory should: it is to be
+            imported first.
     """
     held: dict[int, dict[str, ArchRecord]] = {}
 
     def take(index: int, records: dict[str, ArchRecord]) -> None:
         if len(held) >= _MOST_HELD:
-            raise InvalidArgumentError(
+            raise FormatError(
                 f"{path} holds more than {_MOST_HELD:,} architectures, too many to keep in memory. Import it "
                 f"once, `nasbench-tab import {facts.format} {path}`, and give None, or the folder that the "
                 "tables are in."

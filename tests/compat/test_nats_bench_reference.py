@@ -41,7 +41,7 @@ def outcome(call: Callable[[], Any]) -> tuple[str, Any]:
     random.seed(7)
     try:
         result = call()
-    except Exception as err:
+    except Exception as err:  # noqa: BLE001 - whatever the reference raises
         return "error", err
     return "result", (result, random.getstate()[1])
 
@@ -246,8 +246,6 @@ def test_query_by_index(both: Pair) -> None:
     for arguments in (
         (0, None, "12"), (0, "cifar10", "12"), (0, "svhn", "12"), (0, "cifar10", "7"), (0, "cifar10", 12),
     ):  # fmt: skip
-        for api in both:
-            random.seed(0)
         mine, theirs = (
             outcome(lambda api=api, a=arguments: api.query_by_index(*a)) for api in both
         )
@@ -384,7 +382,7 @@ def test_creation_errors_are_of_the_same_type(
         (str(simple_folder("tss")), "xss"), (str(tmp_path / "no"), "tss"), (str(a_file), "tss", True),
     ):  # fmt: skip
         for module in (ours, reference):
-            with pytest.raises(ValueError, match="."):
+            with pytest.raises(ValueError, match=r"\w"):
                 module.create(*arguments, verbose=False)
 
 
