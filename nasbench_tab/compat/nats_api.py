@@ -17,6 +17,8 @@ from nasbench_tab.compat.nats_results import (
     MissingResultError,
     ResultsCount,
     described,
+    published_names,
+    told,
 )
 from nasbench_tab.compat.nats_sources import SimpleFolder, Source, SpaceFacts, open_source
 from nasbench_tab.errors import InvalidArgumentError
@@ -264,7 +266,7 @@ class NatsBench:
         if is_random is True:
             is_random = random.choice(results.get_dataset_seeds(dataset))  # noqa: S311 - as the reference
         train = results.get_metrics(dataset, "train", iepoch, is_random)
-        found = _told("train", train, train)
+        found = told("train", train, train)
         if dataset in _COMMENTS:
             found["comment"] = _COMMENTS[dataset]
         if dataset == "cifar10":
@@ -280,7 +282,7 @@ class NatsBench:
                 if (dataset, name) == ("cifar10-valid", "valid"):
                     raise
                 continue
-            found |= _told(name, info, train)
+            found |= told(name, info, train)
         return found
 
     def simulate_train_eval(
@@ -386,7 +388,7 @@ class NatsBench:
             raise InvalidArgumentError("enforce_all=True is for fast_mode=True only.")
         if enforce_all is None:
             enforce_all = self._fast_mode
-        dataset, name = _published_names(dataset, metric_on_set)
+        dataset, name = published_names(dataset, metric_on_set)
         best, highest = -1, None
         for index in range(len(self)) if enforce_all else sorted(self.evaluated_indexes):
             results = self._of_hp(index, hp)
@@ -491,22 +493,3 @@ class NatsBench:
                 lines.append(f"{results.get_total_epoch()} epochs")
                 lines += described(results)
         sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _told(name: str, info: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
-    total = info["all_time"]
-    return {
-        f"{name}-loss": info["loss"],
-        f"{name}-accuracy": info["accuracy"],
-        f"{name}-per-time": None if total is None else total / (train["iepoch"] + 1),
-        f"{name}-all-time": total,
-    }
-
-
-def _published_names(dataset: str, name: str) -> tuple[str, str]:
-    if dataset == "cifar10":
-        found = {"valid": ("cifar10-valid", "x-valid"), "test": ("cifar10", "ori-test")}.get(name)
-        return found or (dataset, name)
-    if dataset in ("cifar100", "ImageNet16-120") and name in ("valid", "test"):
-        return dataset, f"x-{name}"
-    return dataset, name

@@ -18,7 +18,14 @@ from typing import Any
 from nasbench_tab.errors import InvalidArgumentError, MissingValueError
 from nasbench_tab.importers.nats_records import ArchRecord, RunRecord
 
-__all__ = ["ArchResults", "MissingResultError", "ResultsCount", "described"]
+__all__ = [
+    "ArchResults",
+    "MissingResultError",
+    "ResultsCount",
+    "described",
+    "published_names",
+    "told",
+]
 
 
 class MissingResultError(MissingValueError, KeyError):
@@ -426,6 +433,27 @@ class ArchResults:
             f"ArchResults(arch-index={self.arch_index}, arch={self.arch_str}, {len(self.all_results)} runs, "
             f"clear={self.clear_net_done})"
         )
+
+
+def told(name: str, info: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
+    """Return one set's metrics under the names of ``get_more_info``."""
+    total = info["all_time"]
+    return {
+        f"{name}-loss": info["loss"],
+        f"{name}-accuracy": info["accuracy"],
+        f"{name}-per-time": None if total is None else total / (train["iepoch"] + 1),
+        f"{name}-all-time": total,
+    }
+
+
+def published_names(dataset: str, name: str) -> tuple[str, str]:
+    """Return what was trained on and which set is meant by a dataset and "train", "valid" or "test"."""
+    if dataset == "cifar10":
+        found = {"valid": ("cifar10-valid", "x-valid"), "test": ("cifar10", "ori-test")}.get(name)
+        return found or (dataset, name)
+    if dataset in ("cifar100", "ImageNet16-120") and name in ("valid", "test"):
+        return dataset, f"x-{name}"
+    return dataset, name
 
 
 def described(results: ArchResults) -> list[str]:

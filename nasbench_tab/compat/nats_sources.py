@@ -76,7 +76,7 @@ class Source(Protocol):
 class Held:
     """Records in memory."""
 
-    folder = None
+    folder: Path | None = None
 
     def __init__(
         self,
@@ -101,7 +101,9 @@ class SimpleFolder:
     """
 
     def __init__(self, folder: Path, architectures: tuple[str, ...] | None = None) -> None:
-        self.folder, self.name = folder, folder.name
+        self.folder: Path | None = folder
+        self.name: str | None = folder.name
+        self._folder = folder
         if architectures is None:
             architectures = read_meta(folder / "meta.pickle.pbz2").architectures
         self.architectures = architectures
@@ -109,7 +111,7 @@ class SimpleFolder:
     @property
     def present(self) -> frozenset[int]:
         """The architectures whose files are there now."""
-        names = (path.name.partition(".")[0] for path in self.folder.glob("*.pickle.pbz2"))
+        names = (path.name.partition(".")[0] for path in self._folder.glob("*.pickle.pbz2"))
         numbers = {int(name) for name in names if name.isascii() and name.isdigit()}
         return frozenset(n for n in numbers if n < len(self.architectures))
 
@@ -120,7 +122,9 @@ class SimpleFolder:
             FormatError: The file is damaged, or its record is of another architecture.
         """
         names = (f"{index:06d}.pickle.pbz2", f"{index}.pickle.pbz2")
-        path = next((self.folder / name for name in names if (self.folder / name).is_file()), None)
+        path = next(
+            (self._folder / name for name in names if (self._folder / name).is_file()), None
+        )
         if path is None:
             return None
         records = read_simple(path)

@@ -47,9 +47,7 @@ def api(
     request: pytest.FixtureRequest, simple_folder: Callable[[str], Path], tables_folder: Path
 ) -> NATStopology:
     where = simple_folder("tss") if request.param == "simple" else tables_folder
-    made = create(where, "tss", fast_mode=request.param == "simple", verbose=False)
-    assert isinstance(made, NATStopology)
-    return made
+    return NATStopology(where, fast_mode=request.param == "simple", verbose=False)
 
 
 from_both = pytest.mark.parametrize("api", SOURCES, indirect=True)
@@ -192,14 +190,11 @@ def test_numpy_integers_are_indices_and_schedules_may_be_integers(api: Any) -> N
 
 @from_simple
 def test_an_unknown_architecture_is_named(api: Any) -> None:
-    for call in (
-        lambda: api.simulate_train_eval("|none~0|", "cifar10"),
-        lambda: api.get_more_info("|none~0|", "cifar10"),
-        lambda: api.get_unique_str("|none~0|"),
-        lambda: api.get_cost_info("|none~0|", "cifar10"),
-    ):
+    for call in ("simulate_train_eval", "get_more_info", "get_cost_info"):
         with pytest.raises(InvalidArgumentError, match=r"\|none~0\|"):
-            call()
+            getattr(api, call)("|none~0|", "cifar10")
+    with pytest.raises(InvalidArgumentError, match=r"\|none~0\|"):
+        api.get_unique_str("|none~0|")  # the reference: that of the last architecture
 
 
 @from_simple
@@ -253,10 +248,10 @@ def test_a_folder_without_fast_mode_has_all_of_its_records(
 def test_copies_do_not_reach_what_is_kept(simple_folder: Callable[[str], Path]) -> None:
     made = create(simple_folder("tss"), "tss", fast_mode=True, verbose=False)
     before = made.get_more_info(11, "cifar10", hp="200", is_random=False)
-    taken = made.query_by_index(11, None, "200")
-    taken.all_results.clear()
-    for run in made.query_by_index(11, "cifar10", "200").values():
+    taken = made.query_meta_info_by_index(11, "200")
+    for run in taken.query("cifar10").values():
         run.train_acc1es.clear()
+    taken.all_results.clear()
     assert made.get_more_info(11, "cifar10", hp="200", is_random=False) == before
 
 
@@ -369,13 +364,13 @@ def sum_of_costs(simple_folder: Callable[[str], Path]) -> float:
     made = create(simple_folder("tss"), "tss", fast_mode=True, verbose=False)
     total = 0.0
     for index in (0, 11, 284):
-        run = made.query_by_index(index, "cifar10-valid", "12")[777]
+        run = made.query_meta_info_by_index(index, "12").query("cifar10-valid", 777)
         total += 12 * run.train_times[0] + run.eval_times["x-valid@0"]
     return total
 
 
 def test_labels_are_those_of_the_space(simple_folder: Callable[[str], Path]) -> None:
-    made, space = create(simple_folder("tss"), "tss", fast_mode=True, verbose=False), NasBench201()
+    made, space = NATStopology(simple_folder("tss"), fast_mode=True, verbose=False), NasBench201()
     for index in itertools.islice(range(15_625), 0, None, 1_000):
         assert made.get_unique_str(index) == space.unique_string(space.unindex(index))
         assert made.meta_archs[index] == space.format(space.unindex(index))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nasbench_tab.compat import nats_bench as ours
@@ -19,13 +20,18 @@ reference = pytest.importorskip("nats_bench", reason="nats_bench (group bench) i
 
 DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 SCHEDULES = {"tss": ("12", "200"), "sss": ("01", "12", "90")}
+SETS = ("valid", "x-valid", "x-test", "ori-test", "else")
 SEEDS = (111, 777, 888, 999)
 Pair = tuple[Any, Any]
 
 
 @pytest.fixture(scope="module", params=["tss", "sss"])
 def both(request: pytest.FixtureRequest, simple_folder: Callable[[str], Path]) -> Pair:
-    folder, space = str(simple_folder(request.param)), request.param
+    return fresh(simple_folder, request.param)
+
+
+def fresh(simple_folder: Callable[[str], Path], space: str) -> Pair:
+    folder = str(simple_folder(space))
     return (
         ours.create(folder, space, fast_mode=True, verbose=False),
         reference.create(folder, space, fast_mode=True, verbose=False),
@@ -36,37 +42,42 @@ def space_of(both: Pair) -> str:
     return "tss" if both[1].is_topology else "sss"
 
 
-def outcome(call: Callable[[], Any]) -> tuple[str, Any]:
+def outcome(target: Any, call: str, *arguments: Any, **named: Any) -> tuple[str, Any]:
     """What a call gives from a set state of Python's generator, and where that stands afterwards."""
     random.seed(7)
     try:
-        result = call()
+        result = getattr(target, call)(*arguments, **named)
     except Exception as err:  # noqa: BLE001 - whatever the reference raises
         return "error", err
     return "result", (result, random.getstate()[1])
 
 
-def same(ours: Any, theirs: Any, where: object) -> None:
+def same(mine: Any, theirs: Any, where: object) -> None:
     """Equal in structure and names, numbers to 1e-12 relative; comments are ours."""
     if isinstance(theirs, dict):
-        assert isinstance(ours, dict), where
-        assert list(ours) == list(theirs), where
+        assert isinstance(mine, dict), where
+        assert list(mine) == list(theirs), where
         for key in theirs:
             if key != "comment":
-                same(ours[key], theirs[key], (where, key))
+                same(mine[key], theirs[key], (where, key))
     elif isinstance(theirs, (list, tuple)):
-        assert len(ours) == len(theirs), where
-        for mine, other in zip(ours, theirs, strict=True):
-            same(mine, other, where)
+        assert len(mine) == len(theirs), where
+        for one, other in zip(mine, theirs, strict=True):
+            same(one, other, where)
+    elif isinstance(theirs, np.ndarray):
+        assert mine.dtype == theirs.dtype, where
+        np.testing.assert_array_equal(mine, theirs)
     elif theirs is None or isinstance(theirs, str):
-        assert ours == theirs, where
+        assert mine == theirs, where
     else:
-        assert ours == theirs or math.isclose(ours, theirs, rel_tol=1e-12, abs_tol=0), where
+        assert mine == theirs or math.isclose(mine, theirs, rel_tol=1e-12, abs_tol=0), where
 
 
-def agree(both: Pair, call: Callable[[Any], Any], where: object) -> str:
+def agree(both: Pair, call: str, *arguments: Any, **named: Any) -> str:
     """Both give the same result from the same draws, or an error that the same script would catch."""
-    (kind, mine), (other, theirs) = (outcome(lambda api=api: call(api)) for api in both)
+    where = (call, arguments, named)
+    kind, mine = outcome(both[0], call, *arguments, **named)
+    other, theirs = outcome(both[1], call, *arguments, **named)
     assert kind == other, (where, mine, theirs)
     if kind == "error":
         assert isinstance(mine, type(theirs)), (where, mine, theirs)
@@ -86,20 +97,12 @@ def cases(both: Pair) -> Iterator[tuple[Any, ...]]:
 
 
 def test_get_more_info(both: Pair) -> None:
-    kinds = []
-    for index, dataset, hp in cases(both):
-        for iepoch, is_random in itertools.product(epochs_of(hp), (True, False, *SEEDS, 5)):
-            where = (index, dataset, hp, iepoch, is_random)
-            kinds.append(
-                agree(
-                    both,
-                    lambda api, i=index, d=dataset, e=iepoch, h=hp, r=is_random: api.get_more_info(
-                        i, d, iepoch=e, hp=h, is_random=r
-                    ),
-                    where,
-                )
-            )
-    assert {"error", "result"} == set(kinds)
+    kinds = [
+        agree(both, "get_more_info", index, dataset, iepoch=iepoch, hp=hp, is_random=is_random)
+        for index, dataset, hp in cases(both)
+        for iepoch, is_random in itertools.product(epochs_of(hp), (True, False, *SEEDS, 5))
+    ]
+    assert set(kinds) == {"error", "result"}
     assert kinds.count("result") > 300
 
 
@@ -113,16 +116,16 @@ def test_get_more_info_by_string_object_and_wrong_arguments(both: Pair) -> None:
 
     text = both[1].arch(0)
     for arch in (text, Cell(text), "none", Cell("none"), -1, len(both[1])):
-        agree(both, lambda api, a=arch: api.get_more_info(a, "cifar100"), arch)
-        agree(both, lambda api, a=arch: api.query_index_by_arch(a), arch)
+        agree(both, "get_more_info", arch, "cifar100")
+        agree(both, "query_index_by_arch", arch)
     for hp in ("200", "90", "7", 12):
-        agree(both, lambda api, h=hp: api.get_more_info(0, "cifar10", hp=h, is_random=False), hp)
+        agree(both, "get_more_info", 0, "cifar10", hp=hp, is_random=False)
     for dataset in ("cifar", "", None):
-        agree(both, lambda api, d=dataset: api.get_more_info(0, d), dataset)
+        agree(both, "get_more_info", 0, dataset)
     for odd in (2.5, None, "777"):
-        agree(both, lambda api, r=odd: api.get_more_info(0, "cifar100", is_random=r), odd)
-    for arch in (3.0, None, (1, 2)):
-        agree(both, lambda api, a=arch: api.query_index_by_arch(a), arch)
+        agree(both, "get_more_info", 0, "cifar100", is_random=odd)
+    for thing in (3.0, None, (1, 2)):
+        agree(both, "query_index_by_arch", thing)
 
 
 def test_simulate_train_eval(both: Pair) -> None:
@@ -130,22 +133,12 @@ def test_simulate_train_eval(both: Pair) -> None:
         api.reset_time()
     for index, dataset, hp in cases(both):
         for iepoch in epochs_of(hp):
-            agree(
-                both,
-                lambda api, i=index, d=dataset, e=iepoch, h=hp: api.simulate_train_eval(
-                    i, d, iepoch=e, hp=h
-                ),
-                (index, dataset, hp, iepoch),
-            )
-        agree(
-            both,
-            lambda api, i=index, d=dataset: api.simulate_train_eval(i, d, account_time=False),
-            index,
-        )
-    agree(both, lambda api: api.simulate_train_eval("nowhere", "cifar10"), "unknown architecture")
-    agree(both, lambda api: api.simulate_train_eval(0, "svhn"), "unknown dataset")
-    agree(both, lambda api: api.simulate_train_eval(0, "cifar10", hp="7"), "unknown schedule")
-    agree(both, lambda api: api.used_time, "used time")
+            agree(both, "simulate_train_eval", index, dataset, iepoch=iepoch, hp=hp)
+        agree(both, "simulate_train_eval", index, dataset, account_time=False)
+    agree(both, "simulate_train_eval", "nowhere", "cifar10")
+    agree(both, "simulate_train_eval", 0, "svhn")
+    agree(both, "simulate_train_eval", 0, "cifar10", hp="7")
+    same(both[0].used_time, both[1].used_time, "used time")
     assert both[0].used_time > 0
     for api in both:
         api.reset_time()
@@ -154,36 +147,25 @@ def test_simulate_train_eval(both: Pair) -> None:
 
 def test_costs_latency_config_and_weights(both: Pair) -> None:
     for index, dataset, hp in cases(both):
-        where = (index, dataset, hp)
-        agree(both, lambda api, i=index, d=dataset, h=hp: api.get_cost_info(i, d, h), where)
-        agree(both, lambda api, i=index, d=dataset, h=hp: api.get_latency(i, d, h), where)
-        agree(both, lambda api, i=index, d=dataset: api.get_net_config(i, d), where)
+        agree(both, "get_cost_info", index, dataset, hp)
+        agree(both, "get_latency", index, dataset, hp)
+        agree(both, "get_net_config", index, dataset)
         for seed in (None, 777, 5):
-            agree(
-                both,
-                lambda api, i=index, d=dataset, h=hp, s=seed: api.get_net_param(i, d, s, h),
-                (where, seed),
-            )
-    agree(both, lambda api: api.get_cost_info(0, "svhn"), "unknown dataset")
-    agree(both, lambda api: api.get_cost_info(0, "cifar10", "7"), "unknown schedule")
-
-
-ATTRIBUTES = (
-    "name", "seed", "epochs", "params", "flop", "latency", "arch_config", "eval_names", "net_state_dict",
-    "train_acc1es", "train_acc5es", "train_losses",
-)  # fmt: skip
+            agree(both, "get_net_param", index, dataset, seed, hp)
+    agree(both, "get_cost_info", 0, "svhn")
+    agree(both, "get_cost_info", 0, "cifar10", "7")
 
 
 def test_arch_results(both: Pair) -> None:
     for index, hp in itertools.product(FOLDERS[space_of(both)][2], SCHEDULES[space_of(both)]):
-        pair = tuple(api.query_meta_info_by_index(index, hp) for api in both)
-        where = (index, hp)
+        mine, theirs = (api.query_meta_info_by_index(index, hp) for api in both)
+        pair = mine, theirs
         for name in ("arch_index", "arch_str", "dataset_seed", "clear_net_done"):
-            same(getattr(pair[0], name), getattr(pair[1], name), (where, name))
-        assert set(pair[0].all_results) == set(pair[1].all_results)
+            same(getattr(mine, name), getattr(theirs, name), (index, hp, name))
+        assert set(mine.all_results) == set(theirs.all_results)
         for call in ("get_dataset_names", "get_total_epoch", "arch_idx_str"):
-            agree(pair, lambda found, c=call: getattr(found, c)(), (where, call))
-        assert repr(pair[0]).startswith(f"ArchResults(arch-index={index}")
+            agree(pair, call)
+        assert repr(mine) == repr(theirs)
         for dataset in (*DATASETS, "svhn"):
             for call in (
                 "get_compute_costs",
@@ -191,36 +173,27 @@ def test_arch_results(both: Pair) -> None:
                 "get_latency",
                 "get_total_epoch",
             ):
-                agree(
-                    pair,
-                    lambda found, c=call, d=dataset: getattr(found, c)(d),
-                    (where, call, dataset),
-                )
+                agree(pair, call, dataset)
             for name, iepoch, is_random in itertools.product(
-                ("train", "valid", "x-valid", "x-test", "ori-test", "else"),
-                (None, 0, 5, int(hp) - 1, int(hp)),
-                (True, False, 777),
+                ("train", *SETS), (None, 0, 5, int(hp) - 1, int(hp)), (True, False, 777)
             ):
-                agree(
-                    pair,
-                    lambda found, d=dataset, n=name, e=iepoch, r=is_random: found.get_metrics(
-                        d, n, e, r
-                    ),
-                    (where, dataset, name, iepoch, is_random),
-                )
+                agree(pair, "get_metrics", dataset, name, iepoch, is_random)
 
 
 def test_results_count(both: Pair) -> None:
     for index, dataset, hp in cases(both):
-        runs = tuple(api.query_by_index(index, dataset, hp) for api in both)
+        runs = [api.query_by_index(index, dataset, hp) for api in both]
         assert list(runs[0]) == list(runs[1])
-        for seed in runs[1]:
-            pair, where = (runs[0][seed], runs[1][seed]), (index, dataset, hp, seed)
-            for name in ATTRIBUTES:
-                same(getattr(pair[0], name), getattr(pair[1], name), (where, name))
+        for seed, theirs in runs[1].items():
+            mine, where = runs[0][seed], (index, dataset, hp, seed)
+            for name in (
+                "name", "seed", "epochs", "params", "flop", "latency", "arch_config", "eval_names",
+                "net_state_dict", "train_acc1es", "train_acc5es", "train_losses",
+            ):  # fmt: skip
+                same(getattr(mine, name), getattr(theirs, name), (where, name))
             for name in ("train_times", "eval_acc1es", "eval_losses", "eval_times"):
-                mine, theirs = getattr(pair[0], name), getattr(pair[1], name)
-                assert mine == dict(theirs), (where, name)
+                assert getattr(mine, name) == dict(getattr(theirs, name)), (where, name)
+            pair = mine, theirs
             for call in (
                 "get_latency",
                 "get_times",
@@ -228,33 +201,27 @@ def test_results_count(both: Pair) -> None:
                 "get_eval_set",
                 "get_net_param",
             ):
-                agree(pair, lambda run, c=call: getattr(run, c)(), (where, call))
-            agree(pair, lambda run: run.get_config(None), where)
-            agree(pair, lambda run: run.get_config(str.upper), where)
-            assert repr(pair[0]) == repr(pair[1])
+                agree(pair, call)
+            agree(pair, "get_config", None)
+            agree(pair, "get_config", str.upper)
+            assert repr(mine) == repr(theirs)
             for iepoch in epochs_of(hp):
-                agree(pair, lambda run, e=iepoch: run.get_train(e), (where, iepoch))
-                for name in ("valid", "x-valid", "x-test", "ori-test", "else"):
-                    agree(
-                        pair,
-                        lambda run, n=name, e=iepoch: run.get_eval(n, e),
-                        (where, name, iepoch),
-                    )
+                agree(pair, "get_train", iepoch)
+                for name in SETS:
+                    agree(pair, "get_eval", name, iepoch)
 
 
 def test_query_by_index(both: Pair) -> None:
     for arguments in (
         (0, None, "12"), (0, "cifar10", "12"), (0, "svhn", "12"), (0, "cifar10", "7"), (0, "cifar10", 12),
     ):  # fmt: skip
-        mine, theirs = (
-            outcome(lambda api=api, a=arguments: api.query_by_index(*a)) for api in both
-        )
+        mine, theirs = (outcome(api, "query_by_index", *arguments) for api in both)
         assert mine[0] == theirs[0]
         if mine[0] == "error":
             assert isinstance(mine[1], type(theirs[1]))
         else:
             assert type(mine[1][0]).__name__ == type(theirs[1][0]).__name__
-    agree(both, lambda api: api.query_meta_info_by_index(0, "7"), "unknown schedule")
+    agree(both, "query_meta_info_by_index", 0, "7")
 
 
 def test_lists_of_architectures(both: Pair) -> None:
@@ -266,72 +233,55 @@ def test_lists_of_architectures(both: Pair) -> None:
         "search_space_name", "full_train_epochs", "full_epochs_in_paper", "is_size", "is_topology",
         "fast_mode", "archive_dir", "filename",
     ):  # fmt: skip
-        if name == "filename":
-            assert mine.filename == Path(theirs.archive_dir).name
-        else:
-            assert getattr(mine, name) == getattr(theirs, name)
-    for index in (0, 11, len(mine) - 1):
-        agree(both, lambda api, i=index: api.arch(i), index)
-        agree(both, lambda api, i=index: api[i], index)
-    for index in (-1, len(mine)):
-        agree(both, lambda api, i=index: api.arch(i), index)
-    agree(both, lambda api: [api.random() for _ in range(20)], "random")
-
-
-def fresh(simple_folder: Callable[[str], Path], space: str) -> Pair:
-    folder = str(simple_folder(space))
-    return (
-        ours.create(folder, space, fast_mode=True, verbose=False),
-        reference.create(folder, space, fast_mode=True, verbose=False),
-    )
+        assert getattr(mine, name) == getattr(theirs, name)
+    for index in (0, 11, len(mine) - 1, -1, len(mine)):
+        agree(both, "arch", index)
+        if index < len(mine):
+            agree(both, "__getitem__", index)
+    drawn = []
+    for api in both:
+        random.seed(11)
+        drawn.append([api.random() for _ in range(20)])
+    assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize("space", ["tss", "sss"])
 def test_find_best_and_statistics(space: str, simple_folder: Callable[[str], Path]) -> None:
     pair = fresh(simple_folder, space)
-    hp = SCHEDULES[space][-1]
+    longest = SCHEDULES[space][-1]
     agree(
-        pair, lambda api: api.find_best("cifar10", "valid", hp=hp, enforce_all=False), "nothing yet"
-    )
+        pair, "find_best", "cifar10", "valid", hp=longest, enforce_all=False
+    )  # nothing is read yet
     for index in FOLDERS[space][2]:
         for api in pair:
-            api.query_meta_info_by_index(index, hp)
+            api.query_meta_info_by_index(index, longest)
         assert pair[0].evaluated_indexes == pair[1].evaluated_indexes
     assert sorted(pair[0].avaliable_hps) == sorted(pair[1].avaliable_hps)
-    found = set()
-    for dataset, name, each in itertools.product(
+    limits: list[dict[str, float]] = [{}, {"flop_max": 60.0}, {"param_max": 0.3}, {"flop_max": 0.0}]
+    for dataset, name, hp in itertools.product(
         ("cifar10", "cifar10-valid", "cifar100", "ImageNet16-120", "svhn"),
         ("train", "valid", "test", "x-valid", "x-test", "ori-test"),
         SCHEDULES[space],
     ):
-        for limits in ({}, {"flop_max": 60.0}, {"param_max": 0.3}, {"flop_max": 0.0}):
-            call = {"hp": each, "enforce_all": False, **limits}
-            agree(
-                pair,
-                lambda api, d=dataset, n=name, c=call: api.find_best(d, n, **c),
-                (dataset, name, call),
-            )
-        if dataset != "svhn":
-            agree(pair, lambda api, d=dataset, h=each: api.statistics(d, h), (dataset, each))
-            agree(
-                pair, lambda api, d=dataset, h=each: api.statistics(d, int(h)), dataset
-            ) if each != "01" else None
-        found.add(pair[0].find_best("cifar10", "valid", hp=each, enforce_all=False)[0])
-    assert found - {-1}
-    agree(pair, lambda api: api.statistics("svhn", hp), "unknown dataset")
+        for limit in limits:
+            agree(pair, "find_best", dataset, name, hp=hp, enforce_all=False, **limit)
+    for dataset, hp in itertools.product((*DATASETS, "svhn"), SCHEDULES[space]):
+        agree(pair, "statistics", dataset, hp)
+        if hp != "01":
+            agree(pair, "statistics", dataset, int(hp))
 
 
 def test_topology_only(simple_folder: Callable[[str], Path]) -> None:
     pair = fresh(simple_folder, "tss")
     for index in range(0, 15_625, 251):
-        agree(pair, lambda api, i=index: api.get_unique_str(i), index)
         text = pair[1].arch(index)
-        agree(pair, lambda api, t=text: api.get_unique_str(t), text)
-        agree(pair, lambda api, t=text: api.str2lists(t), text)
-        agree(pair, lambda api, t=text: api.str2matrix(t).tolist(), text)
+        agree(pair, "get_unique_str", index)
+        agree(pair, "get_unique_str", text)
+        agree(pair, "str2lists", text)
+        agree(pair, "str2matrix", text)
     order = ["nor_conv_3x3", "avg_pool_3x3", "none", "skip_connect", "nor_conv_1x1"]
-    agree(pair, lambda api: api.str2matrix(api.arch(5), order).tolist(), "another order")
-    agree(pair, lambda api: api.str2matrix(api.arch(5), order[:2]).tolist(), "too few")
+    agree(pair, "str2matrix", text, order)
+    agree(pair, "str2matrix", text, order[:2])
 
 
 def test_reload_and_clear(simple_folder: Callable[[str], Path]) -> None:
@@ -343,27 +293,27 @@ def test_reload_and_clear(simple_folder: Callable[[str], Path]) -> None:
         assert 11 in api.arch2infos_dict
         assert list(api.arch2infos_dict[11]) == ["12", "200"]
         api.clear_params(11)
-        assert api.query_meta_info_by_index(11, "200").clear_net_done in (True, False)
         api.clear_params(11, "200")
         assert api.arch2infos_dict[11]["200"].clear_net_done
     for arguments in (("/nowhere", 11), (folder, 15_625), (folder, -1)):
-        agree(pair, lambda api, a=arguments: api.reload(*a), arguments)
-    agree(pair, lambda api: api.clear_params(11, "7"), "unknown schedule")
+        agree(pair, "reload", *arguments)
+    agree(pair, "clear_params", 11, "7")
 
 
-def test_a_dict_as_the_publishers_write_it(
-    nats_file: Callable[[str], Any], simple_folder: Callable[[str], Path]
-) -> None:
+def test_a_dict_as_the_publishers_write_it(nats_file: Callable[[str], Any]) -> None:
     content = {
         **nats_file("meta"),
         "arch2infos": {index: nats_file(f"{index:06d}") for index in (0, 11, 284)},
         "evaluated_indexes": {0, 11, 284},
     }
-    pair = tuple(module.create(content, "tss", verbose=False) for module in (ours, reference))
+    pair: Pair = (
+        ours.create(content, "tss", verbose=False),
+        reference.create(content, "tss", verbose=False),
+    )
     assert pair[0].evaluated_indexes == pair[1].evaluated_indexes == {0, 11, 284}
     for hp, name in itertools.product(("12", "200"), ("valid", "test", "train")):
-        agree(pair, lambda api, h=hp, n=name: api.find_best("cifar10", n, hp=h), (hp, name))
-    agree(pair, lambda api: api.get_more_info(11, "cifar100", hp="200"), "a draw")
+        agree(pair, "find_best", "cifar10", name, hp=hp)
+    agree(pair, "get_more_info", 11, "cifar100", hp="200")
     for lacking in ("meta_archs", "arch2infos", "evaluated_indexes"):
         less = {key: value for key, value in content.items() if key != lacking}
         for module in (ours, reference):
@@ -372,10 +322,8 @@ def test_a_dict_as_the_publishers_write_it(
 
 
 def test_creation_errors_are_of_the_same_type(
-    tmp_path: Path, simple_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, simple_folder: Callable[[str], Path]
 ) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
-    monkeypatch.setenv("NASBENCH_TAB_HOME", str(tmp_path / "home"))
     a_file = tmp_path / "file.pickle.pbz2"
     a_file.write_bytes(b"")
     for arguments in (
@@ -390,24 +338,21 @@ def test_default_folder(
     simple_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(simple_folder("sss").parent))
-    pair = tuple(
-        module.create(None, "sss", fast_mode=True, verbose=False) for module in (ours, reference)
+    pair: Pair = (
+        ours.create(None, "sss", fast_mode=True, verbose=False),
+        reference.create(None, "sss", fast_mode=True, verbose=False),
     )
-    agree(pair, lambda api: api.get_more_info(284, "cifar10", hp="90"), "default folder")
+    agree(pair, "get_more_info", 284, "cifar10", hp="90")
 
 
 def test_search_space_info() -> None:
     for main, aux in itertools.product(
         ("nats-bench", "nas-bench-201", "else"), ("tss", "topology", "sss", "size", None, "x")
     ):
-        agree(
-            (ours, reference),
-            lambda module, m=main, a=aux: module.search_space_info(m, a),
-            (main, aux),
-        )
+        agree((ours, reference), "search_space_info", main, aux)
     assert ours.version() == reference.version()
 
 
-def test_every_public_call_of_the_reference_is_there(both: Pair) -> None:
+def test_every_public_name_of_the_reference_is_there(both: Pair) -> None:
     theirs = {name for name in dir(both[1]) if not name.startswith("_")}
-    assert theirs <= set(dir(both[0])), theirs - set(dir(both[0]))
+    assert theirs <= set(dir(both[0]))

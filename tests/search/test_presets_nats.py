@@ -123,7 +123,7 @@ def test_a_training_on_all_images_is_reported_and_never_searched() -> None:
         ("valid_accuracy", LONG), ("test_accuracy", ALL),
     ]  # fmt: skip
     for final in ("mean", "seen"):
-        protocol = Protocol(evaluations=1, final_training=ALL, final=final)  # type: ignore[arg-type]
+        protocol = Protocol(evaluations=1, final_training=ALL, final=final)
         if final == "seen":
             with pytest.raises(InvalidArgumentError, match="Choose final='mean'"):
                 reported(bench, protocol)

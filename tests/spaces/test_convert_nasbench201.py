@@ -85,7 +85,7 @@ def test_one_cell_in_every_form() -> None:
 def test_the_index_is_the_official_one() -> None:
     text = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
     assert convert.to_index(convert.from_string(text)) == 0
-    assert convert.from_index(np.int64(0)) == convert.from_string(text)
+    assert convert.from_index(np.int64(0)) == convert.from_string(text)  # type: ignore[arg-type]
 
 
 def test_the_documented_example_of_nni_is_architecture_0() -> None:
