@@ -25,6 +25,7 @@ from nasbench_tab.importers.formats import import_official
 from nasbench_tab.importers.hw_nas_bench import METRICS, SHIPPED, import_hw_nas_bench
 from nasbench_tab.importers.unpickle import load_plain
 from nasbench_tab.registry import table_folder
+from nasbench_tab.spaces.convert.nasbench201 import from_index, to_naslib
 from nasbench_tab.spaces.nasbench201 import NasBench201
 
 from .fuzzing import refused
@@ -231,10 +232,9 @@ def test_a_pickle_without_the_intensity_is_read(tmp_path: Path) -> None:
     assert set(METRICS) - set(bench_of(folder).metrics) == {"eyeriss_arithmetic_intensity"}
 
 
-def lines(n: int = SIZE) -> list[str]:
-    from nasbench_tab.spaces.convert.nasbench201 import from_index, to_naslib
-
-    return [f'"{to_naslib(from_index(i))}",{",".join(["1.5"] * len(METRICS))}' for i in range(n)]
+@cache
+def lines() -> list[str]:
+    return [f'"{to_naslib(from_index(i))}",{",".join(["1.5"] * len(METRICS))}' for i in range(SIZE)]
 
 
 @pytest.mark.parametrize(
@@ -294,12 +294,10 @@ def read_only(data: bytes, folder: Path) -> None:
 def three_cells(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """A file of three cells only, so that damage hits more than numbers."""
     monkeypatch.setattr(hw_nas_bench, "_SIZE", 3)
-    content = made_up()
-    for metrics in content["nasbench201"].values():
-        metrics.update({name: metrics[name][:3] for name in METRICS})
-        metrics["edgegpu_energy"] = np.array(metrics["edgegpu_energy"])
-        metrics["config"] = metrics["config"][:3]
-    return pickle.dumps(content, protocol=4)
+    metrics: dict[str, Any] = {name: [1.5, -1.0, 2] for name in METRICS}
+    metrics["edgegpu_energy"] = np.array([3.5, 4.5, 5.5])
+    metrics["config"] = [{"arch_str": SPACE.format(SPACE.unindex(index))} for index in range(3)]
+    return pickle.dumps({"nasbench201": dict.fromkeys(SHIPPED, metrics)}, protocol=4)
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,15 @@ def test_nb201_2020_searches_cifar10_and_reports_all_three(tmp_path: Path) -> No
         hundred.astype(float).mean(axis=1),
         rtol=1e-12,
     )
+
+
+@pytest.mark.slow
+def test_the_report_of_such_a_comparison(tmp_path: Path) -> None:
+    compare(["nats-tss-cifar10"], ["random"], runs=2, out=tmp_path / "out", preset="nb201-2020")
     write_report(tmp_path / "out")
     page = (tmp_path / "out" / "report" / "index.html").read_text(encoding="utf-8")
     assert "nb201-2020" in page
+    assert ALL in page
 
 
 def test_a_training_on_all_images_is_reported_and_never_searched() -> None:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -92,6 +92,8 @@ def from_string(text: str) -> Architecture:
     Raises:
         InvalidArchitectureError: It is none.
     """
+    if not isinstance(text, str):
+        raise InvalidArchitectureError(f"{text!r} is no text; expected a published string.")
     return _SPACE.parse(text)
 
 
@@ -120,11 +122,8 @@ def from_operations(operations: Sequence[str]) -> Architecture:
     Raises:
         InvalidArchitectureError: They are not six, or one is unknown.
     """
-    if isinstance(operations, str) or len(operations) != len(EDGES):
-        raise InvalidArchitectureError(
-            f"{operations!r}: expected the names of {len(EDGES)} operations, one an edge."
-        )
-    return tuple(_operation(name, OPERATIONS) for name in operations)
+    names = _six(operations, "the names of 6 operations, one an edge")
+    return tuple(_operation(name, OPERATIONS) for name in names)
 
 
 def to_matrix(arch: Architecture) -> NDArray[np.int64]:
@@ -188,11 +187,7 @@ def from_naslib(codes: Sequence[int]) -> Architecture:
     Raises:
         InvalidArchitectureError: They are not six, or one is unknown.
     """
-    if len(codes) != len(EDGES):
-        raise InvalidArchitectureError(
-            f"{codes!r}: NASLib's tuple has {len(EDGES)} operation codes, 0 to 4; got {len(codes)}."
-        )
-    return _of_source_major(codes, "NASLib")
+    return _of_source_major(_six(codes, "NASLib's 6 operation codes, 0 to 4"), "NASLib")
 
 
 def to_syne_tune(arch: Architecture) -> dict[str, str]:
@@ -266,9 +261,21 @@ def _of_source_major(codes: Sequence[int], tool: str) -> Architecture:
     return tuple(of_edge[edge] for edge in EDGES)
 
 
+def _six(given: object, expected: str) -> list[Any]:
+    found = list(given) if isinstance(given, (list, tuple, np.ndarray)) else []
+    if len(found) != len(EDGES):
+        raise InvalidArchitectureError(f"{given!r}: expected {expected}.")
+    return found
+
+
 def _complete(config: Mapping[str, object], names: Iterable[str], tool: str) -> None:
-    expected, got = list(names), list(config)
-    if sorted(map(str, got)) != sorted(expected):
+    expected = list(names)
+    if not isinstance(config, Mapping):
+        raise InvalidArchitectureError(
+            f"{config!r}: expected a cell of {tool}, a dict with the keys {', '.join(expected)}."
+        )
+    got = list(config)
+    if set(got) != set(expected):
         raise InvalidArchitectureError(
             f"A cell of {tool} has exactly the keys {', '.join(expected)}; got "
             f"{', '.join(map(str, got)) or 'none'}. Take out what is not of the cell."
