@@ -24,8 +24,9 @@ from nasbench_tab.spaces.nats_size import NatsSize
 
 __all__ = ["SIZE", "TOPOLOGY", "Held", "SimpleFolder", "Source", "SpaceFacts", "open_source"]
 
-#: Architectures that a single file may have to be kept in memory, some 250 kB each.
+#: Architectures that a single file may have to be kept in memory, some 250 kB each and 80 kB in the file.
 _MOST_HELD = 1_000
+_MOST_BYTES = 100 * 2**20
 
 
 class SpaceFacts(NamedTuple):
@@ -214,14 +215,16 @@ def _of_file(path: Path, facts: SpaceFacts) -> Held:
             imported first.
     """
     held: dict[int, dict[str, ArchRecord]] = {}
+    too_large = FormatError(
+        f"{path} holds more than {_MOST_HELD:,} architectures, too many to keep in memory. Import it once, "
+        f"`nasbench-tab import {facts.format} {path}`, and give None, or the folder that the tables are in."
+    )
+    if path.stat().st_size > _MOST_BYTES:
+        raise too_large
 
     def take(index: int, records: dict[str, ArchRecord]) -> None:
         if len(held) >= _MOST_HELD:
-            raise FormatError(
-                f"{path} holds more than {_MOST_HELD:,} architectures, too many to keep in memory. Import it "
-                f"once, `nasbench-tab import {facts.format} {path}`, and give None, or the folder that the "
-                "tables are in."
-            )
+            raise too_large
         held[index] = records
 
     meta = read_records(path, take)

@@ -285,9 +285,11 @@ def test_a_single_file_of_some_architectures(
     assert made.get_more_info(11, "cifar100", hp="200", is_random=False)[
         "valid-accuracy"
     ] == pytest.approx(67.4533, abs=5e-5)
-    monkeypatch.setattr("nasbench_tab.compat.nats_sources._MOST_HELD", 0)
-    with pytest.raises(FormatError, match="nasbench-tab import nats-tss"):
-        create(str(path), "tss", verbose=False)
+    for bound in ("_MOST_HELD", "_MOST_BYTES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"nasbench_tab.compat.nats_sources.{bound}", 0)
+            with pytest.raises(FormatError, match="nasbench-tab import nats-tss"):
+                create(str(path), "tss", verbose=False)
 
 
 def plain(value: Any) -> Any:
