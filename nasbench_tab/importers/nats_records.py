@@ -159,6 +159,8 @@ def meta_of(raw: object, source: str = "the meta record") -> Meta:
     """Return the checked content of an official file's outer dict, without its architectures."""
     outer = _keys(raw, _META_KEYS, source, optional={"basestr"})
     names, total, seen = outer["meta_archs"], outer["total_archs"], outer["evaluated_indexes"]
+    if outer["arch2infos"] not in (None, {}):  # the others were handed over
+        raise _unexpected(f"{source}: arch2infos", "architectures by number", outer["arch2infos"])
     if type(names) is not list or not all(type(name) is str for name in names):
         raise _unexpected(f"{source}: meta_archs", "a list of strings", names)
     if total != len(names) or len(set(names)) != len(names):

@@ -117,7 +117,8 @@ def stream_plain(stream: ByteStream, items: str | None = None, take: Take | None
 
     Args:
         stream: Where from.
-        items: The outer dict's key whose dict is handed over item by item; it comes out empty.
+        items: The outer dict's key whose dict is handed over item by item and comes out empty. Its own keys
+            are integers, those of its items are not; no other dict stands before it.
         take: Called with each item's key and value, in the order of the file.
 
     Raises:
@@ -151,10 +152,18 @@ def _latin(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _empty() -> bytes:
+    return b""
+
+
 def _set(*members: Any) -> set[Any]:
     if members and (len(members) > 1 or type(members[0]) is not list):
         raise ValueError("a set of something else than a list")
     return {_key(member) for member in (members[0] if members else ())}
+
+
+def _frozen(*members: Any) -> frozenset[Any]:
+    return frozenset(_set(*members))
 
 
 def _scalar(*arguments: Any) -> Any:
@@ -168,10 +177,11 @@ _GLOBALS = {
     for name, call in {
         ("collections", "OrderedDict"): _ordered,
         ("_codecs", "encode"): _latin,
+        ("__builtin__", "bytes"): _empty,
         ("builtins", "set"): _set,
         ("__builtin__", "set"): _set,
-        ("builtins", "frozenset"): _set,
-        ("__builtin__", "frozenset"): _set,
+        ("builtins", "frozenset"): _frozen,
+        ("__builtin__", "frozenset"): _frozen,
         ("numpy", "dtype"): _DTYPE,
         ("numpy.core.multiarray", "scalar"): _scalar,
         ("numpy._core.multiarray", "scalar"): _scalar,
@@ -195,7 +205,9 @@ class _Memo:
     """
 
     def __init__(self) -> None:
-        self._first, self._previous, self.recent = {}, {}, {}  # type: dict[int, Any], dict[int, Any], dict[int, Any]
+        self._first: dict[int, Any] = {}
+        self._previous: dict[int, Any] = {}
+        self.recent: dict[int, Any] = {}
         self.next: int | None = None  # unknown until the first; some picklers start at 1
         self._starts: list[int] = []
         self._packed: list[bytes] = []
@@ -237,8 +249,8 @@ class _Memo:
             raise ValueError(
                 f"number {number} of the memo, a container of an item that is complete"
             )
-        # Asked for once, it is asked for again.
-        self._first[number] = self._values[code]
+        if len(self._first) < _MOST_OPERATIONS:  # asked for once, it is asked for again
+            self._first[number] = self._values[code]
         return self._values[code]
 
     def turn(self) -> None:
@@ -280,7 +292,7 @@ class _Machine:
         self._memo = _Memo()
         self._items_frame: list[Any] | None = None
         self._left = _MOST_OPERATIONS
-        self._turned_at = 0
+        self._turned_at = stream.offset
         self._texts: dict[bytes, str] = {}
 
     def run(self) -> Any:
@@ -432,14 +444,20 @@ class _Machine:
         return items
 
     def _is_items(self, stack: list[Any], place: int) -> bool:
-        return (
-            self._items is not None
-            and len(self._frames) == 1
-            and place >= 1
-            and type(stack[place]) is dict
-            and stack[place - 1] == self._items
-            and len(self._frames[0]) == 1
-        )
+        """Return whether the value at ``place`` of the stack is the dict whose items are handed over."""
+        if (
+            self._items is None
+            or place < 1
+            or type(stack[place]) is not dict
+            or type(stack[place - 1]) is not str
+            or stack[place - 1] != self._items
+        ):
+            return False
+        if self._frames:
+            # Behind another dict it could be inside that one: a dict of one key needs no mark.
+            outer = len(self._frames) == 1 == len(self._frames[0]) and place % 2 == 1
+            return outer and not any(type(value) is dict for value in stack[1:place:2])
+        return place == 2 and type(stack[0]) is dict
 
     def tuple_of(self, n: int) -> None:
         if len(self._stack) < n:
@@ -487,10 +505,13 @@ class _Machine:
                 self._hand_over(items[i], items[i + 1])
             return
         target.update(zip(keys, items[1::2], strict=True))
-        if self._stack is self._items_frame and len(self._stack) >= 4:
-            key, value = self._stack[:2]
-            self._hand_over(_key(key), value)
-            del self._stack[:2]
+        if self._stack is self._items_frame:
+            # An item is complete when the next one is filled. A dict of one key is filled without a mark,
+            # so a key that is no number may as well be inside the item before.
+            while len(self._stack) >= 4 and all(type(key) is int for key in self._stack[::2]):
+                key, value = self._stack[:2]
+                del self._stack[:2]
+                self._hand_over(key, value)
 
     def _hand_over(self, key: Any, value: Any) -> None:
         self._memo.turn()
