@@ -314,6 +314,8 @@ class NatsBench:
         else:
             accuracy = info["valtest-accuracy"]
             evaluation = self.get_more_info(index, dataset, None, hp, True)["valid-per-time"]
+        if None in (info["train-all-time"], evaluation):
+            raise MissingResultError(f"Architecture {index} has no times on {searched}, hp={hp!r}.")
         seconds = info["train-all-time"] + evaluation
         latency = self.get_latency(index, dataset, hp)
         if account_time:
