@@ -47,6 +47,25 @@ def test_nats_2021_is_honoured(dataset: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["nb201v10-cifar10", "nb201v11-cifar10", "nats-tss-cifar10-hw"])
+def test_other_tables_of_the_same_dataset_have_the_same_budget(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NASBENCH_TAB_HOME", str(tmp_path))
+    write_table(
+        tmp_path / "data" / name, nats_like("cifar10")._replace(name=name), {"title": "made up"}
+    )
+    fitted = fit(PRESETS["nb201-2020"], load(name))
+    assert fitted.changes == ()
+    assert fitted.protocol.seconds == 12_000
+    family = name.partition("-cifar10")[0]
+    assert fitted.protocol.report == (f"{family}-cifar100", f"{family}-imagenet16-120")
+    other = nats_like("cifar10")._replace(name="mine-cifar10")
+    write_table(tmp_path / "data" / other.name, other, {"title": "made up"})
+    with pytest.raises(InvalidArgumentError, match="no published budget for mine-cifar10"):
+        fit(PRESETS["nb201-2020"], load(other.name))
+
+
 @pytest.mark.parametrize("name", ["naszilla", "dehb-2021"])
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_protocols_on_long_trainings_are_honoured(name: str, dataset: str) -> None:
@@ -192,6 +211,12 @@ def test_the_three_official_records_at_hand(
     bench = load("nats-tss-cifar10")
     fitted = fit(PRESETS["nats-2021"], bench)
     assert fitted.changes == ("only 3 of 15,625 cells were measured",)
+    for preset in (
+        "nb201-2020",
+        "naszilla",
+        "dehb-2021",
+    ):  # nothing else is lacking for those either
+        assert fit(PRESETS[preset], bench).changes == fitted.changes
     results = compare(
         [bench.name], ["random"], runs=4, out=tmp_path / "out", preset="nats-2021", nearest=True
     )
