@@ -65,17 +65,23 @@ class ByteStream:
 
     def fill(self, n: int) -> None:
         """Have ``n`` bytes at hand, or all that there are."""
-        while len(self.data) - self.at < n:
+        if len(self.data) - self.at >= n:
+            return
+        pieces, held = [self.data[self.at :]], len(self.data) - self.at
+        while held < n:
             piece = self._file.read(_PIECE)
             if not piece:
-                return
-            self._before += self.at
-            self.data, self.at = self.data[self.at :] + piece, 0
-            if self._before + len(self.data) > self._most:
+                break
+            pieces.append(piece)
+            held += len(piece)
+            if self.offset + held > self._most:
                 raise FormatError(
                     f"{self.source} unpacks to more than {self._most} bytes, more than an official file "
                     "holds. It is damaged or made to fill the disk; get it from its publisher again."
                 )
+        if len(pieces) > 1:
+            self._before += self.at
+            self.data, self.at = b"".join(pieces), 0
 
     def take(self, n: int) -> bytes:
         """Return the next ``n`` bytes.
