@@ -245,8 +245,8 @@ class _Memo:
         if chunk < 0:
             raise ValueError(f"number {number} of the memo, which does not exist")
         if self._unpacked[0] != chunk:
-            codes = np.frombuffer(decompress(self._packed[chunk]), np.uint32)
-            self._unpacked = chunk, codes
+            steps = np.frombuffer(decompress(self._packed[chunk]), np.uint32)
+            self._unpacked = chunk, np.cumsum(steps, dtype=np.uint32)
         place = number - self._starts[chunk]
         if place >= len(self._unpacked[1]):
             raise ValueError(f"number {number} of the memo, which does not exist")
@@ -266,7 +266,9 @@ class _Memo:
         elif self._previous:
             codes = np.fromiter(map(self._code, self._previous.values()), np.uint32)
             self._starts.append(next(iter(self._previous)))
-            self._packed.append(compress(codes.tobytes(), 1))
+            # Names that follow each other do so in every item: their differences pack well.
+            steps = np.diff(codes, prepend=np.uint32(0))
+            self._packed.append(compress(steps.tobytes(), 1))
         self._previous, self.recent = self.recent, {}
 
     def _code(self, value: Any) -> int:
