@@ -56,6 +56,12 @@ _MOST_EPOCHS = 1000
 _LARGEST = 4 * 2**20  # bytes of a packed record: published ones have less than 0.1 MB
 _UNPACKED = 16 * 2**20  # bytes of an unpacked one: published ones have 0.1 to 1.4 MB
 
+#: No value is below 0; accuracies are in percent.
+_MOST_OF = {
+    **dict.fromkeys(("train_acc1es", "train_acc5es", "eval_acc1es"), 100.0),
+    **dict.fromkeys(("train_losses", "train_times", "eval_losses", "eval_times"), np.inf),
+}
+
 #: What reading a damaged archive raises.
 DAMAGED = (EOFError, OSError, ValueError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 
@@ -259,7 +265,8 @@ def _run(record: object, where: str) -> RunRecord:
     def curve(key: str) -> NDArray[np.float64] | None:
         if raw[key] is None:
             return None
-        return _filled(raw[key], _epoch_places(epochs), epochs, f"{where}: {key}")
+        values = _filled(raw[key], _epoch_places(epochs), epochs, f"{where}: {key}")
+        return _bounded(values, _MOST_OF[key], where, key)
 
     accuracy, loss = curve("train_acc1es"), curve("train_losses")
     if accuracy is None or loss is None:
@@ -286,7 +293,7 @@ def _sets(
     arrays = []
     for key in ("eval_acc1es", "eval_losses", "eval_times"):
         flat = _filled(raw[key], _set_places(names, epochs), len(names) * epochs, f"{where}: {key}")
-        arrays.append(flat.reshape(len(names), epochs))
+        arrays.append(_bounded(flat, _MOST_OF[key], where, key).reshape(len(names), epochs))
     return {name: SetRecord(*(array[i] for array in arrays)) for i, name in enumerate(names)}
 
 
@@ -319,6 +326,14 @@ def _filled(raw: object, places: dict[Any, int], size: int, where: str) -> NDArr
             ) from err
         raise _unexpected(where, "numbers", raw) from err
     return array
+
+
+def _bounded(values: NDArray[np.float64], most: float, where: str, key: str) -> NDArray[np.float64]:
+    outside = (values < 0) | (values > most)
+    if outside.any():
+        expected = "values of at least 0" if most == np.inf else f"values from 0 to {most:g}"
+        raise _unexpected(f"{where}: {key}", expected, values[outside][0].item())
+    return values
 
 
 def _number(value: object, where: str) -> float:

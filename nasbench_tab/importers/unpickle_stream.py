@@ -65,17 +65,23 @@ class ByteStream:
 
     def fill(self, n: int) -> None:
         """Have ``n`` bytes at hand, or all that there are."""
-        while len(self.data) - self.at < n:
+        if len(self.data) - self.at >= n:
+            return
+        pieces, held = [self.data[self.at :]], len(self.data) - self.at
+        while held < n:
             piece = self._file.read(_PIECE)
             if not piece:
-                return
-            self._before += self.at
-            self.data, self.at = self.data[self.at :] + piece, 0
-            if self._before + len(self.data) > self._most:
+                break
+            pieces.append(piece)
+            held += len(piece)
+            if self.offset + held > self._most:
                 raise FormatError(
                     f"{self.source} unpacks to more than {self._most} bytes, more than an official file "
                     "holds. It is damaged or made to fill the disk; get it from its publisher again."
                 )
+        if len(pieces) > 1:
+            self._before += self.at
+            self.data, self.at = b"".join(pieces), 0
 
     def take(self, n: int) -> bytes:
         """Return the next ``n`` bytes.
@@ -239,8 +245,8 @@ class _Memo:
         if chunk < 0:
             raise ValueError(f"number {number} of the memo, which does not exist")
         if self._unpacked[0] != chunk:
-            codes = np.frombuffer(decompress(self._packed[chunk]), np.uint32)
-            self._unpacked = chunk, codes
+            steps = np.frombuffer(decompress(self._packed[chunk]), np.uint32)
+            self._unpacked = chunk, np.cumsum(steps, dtype=np.uint32)
         place = number - self._starts[chunk]
         if place >= len(self._unpacked[1]):
             raise ValueError(f"number {number} of the memo, which does not exist")
@@ -260,7 +266,9 @@ class _Memo:
         elif self._previous:
             codes = np.fromiter(map(self._code, self._previous.values()), np.uint32)
             self._starts.append(next(iter(self._previous)))
-            self._packed.append(compress(codes.tobytes(), 1))
+            # Names that follow each other do so in every item: their differences pack well.
+            steps = np.diff(codes, prepend=np.uint32(0))
+            self._packed.append(compress(steps.tobytes(), 1))
         self._previous, self.recent = self.recent, {}
 
     def _code(self, value: Any) -> int:
