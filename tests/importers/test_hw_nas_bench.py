@@ -202,10 +202,13 @@ def test_a_wrong_pickle_is_refused(tmp_path: Path, change: Any, words: str) -> N
     assert not (tmp_path / "out").exists()
 
 
-def test_another_order_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_index", [False, True])
+def test_another_order_is_refused(tmp_path: Path, by_index: bool) -> None:
     content = made_up()
     for metrics in content["nasbench201"].values():
         metrics["config"] = metrics["config"][::-1]
+        if by_index:
+            metrics["config"] = dict(enumerate(metrics["config"]))
     with pytest.raises(FormatError, match="order of the official index"):
         import_hw_nas_bench(written(tmp_path, content), tmp_path / "out", tables=one_table())
 
@@ -258,6 +261,14 @@ def test_a_wrong_csv_is_refused(tmp_path: Path, change: Any, words: str) -> None
     with pytest.raises(FormatError, match=words):
         import_hw_nas_bench(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "HW-NAS-Bench-v1_0.pickle"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # takes no room
+    with pytest.raises(FormatError, match="It was not read"):
+        import_hw_nas_bench(path, tmp_path / "out")
 
 
 def test_files_that_are_not_there_or_have_another_name(tmp_path: Path) -> None:
