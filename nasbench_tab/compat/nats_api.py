@@ -81,6 +81,7 @@ class NatsBench:
         self.archstr2index = {name: index for index, name in enumerate(self.meta_archs)}
         self.evaluated_indexes = set() if self._fast_mode else set(self._source.present)
         self._results: OrderedDict[int, dict[str, ArchResults]] = OrderedDict()
+        self._hps: set[str] = set()
         self._reloaded: dict[int, Source] = {}
         if verbose:
             sys.stdout.write(f"{self!r}: records are read as they are asked for.\n")
@@ -99,8 +100,10 @@ class NatsBench:
 
     @property
     def avaliable_hps(self) -> list[str]:
-        """The schedules of the architectures that were asked for; spelt as in the reference."""
-        return sorted({hp for results in self._results.values() for hp in results})
+        """The schedules that were met; spelt as in the reference."""
+        if not self._hps and self.evaluated_indexes:
+            self._all(min(self.evaluated_indexes))
+        return sorted(self._hps)
 
     @property
     def used_time(self) -> float:
@@ -127,10 +130,7 @@ class NatsBench:
         """Epochs of the trainings that are reported."""
         return self._facts.epochs
 
-    @property
-    def full_epochs_in_paper(self) -> int:
-        """Epochs of the trainings that the paper reports."""
-        return self._facts.epochs
+    full_epochs_in_paper = full_train_epochs
 
     @property
     def is_topology(self) -> bool:
@@ -208,6 +208,7 @@ class NatsBench:
                 )
             results = {hp: ArchResults(record) for hp, record in records.items()}
             self._results[index] = results
+            self._hps |= results.keys()
             self.evaluated_indexes.add(index)
             if len(self._results) > _KEPT:
                 self._results.popitem(last=False)
@@ -220,16 +221,24 @@ class NatsBench:
         """``{index: {hp: results}}`` of the architectures in ``evaluated_indexes``."""
         return _Loaded(self)
 
-    def _of_hp(self, index: int, hp: str | int) -> ArchResults | None:
-        return self._all(index).get(hp if isinstance(hp, str) else f"{hp:02d}")
+    def _of_hp(
+        self, index: int, hp: str | int, error: type[Exception] = InvalidArgumentError
+    ) -> ArchResults:
+        """Return an architecture's results under one schedule.
 
-    def _must_have(self, index: int, hp: str | int) -> ArchResults:
-        found = self._of_hp(index, hp)
-        if found is None:
-            raise InvalidArgumentError(
-                f"Architecture {index} has no trainings of hp={hp!r}; it has {', '.join(self._all(index))}."
+        Raises:
+            InvalidArgumentError: There are none; or ``error``, where the reference has another one.
+        """
+        try:
+            named = hp if isinstance(hp, str) else f"{operator.index(hp):02d}"
+        except TypeError:
+            named = str(hp)
+        results = self._all(index)
+        if named not in results:
+            raise error(
+                f"Architecture {index} has no trainings of hp={hp!r}; it has {', '.join(results)}."
             )
-        return found
+        return results[named]
 
     def get_more_info(
         self,
@@ -258,11 +267,7 @@ class NatsBench:
             MissingResultError: No such schedule or dataset, or no record of the architecture.
         """
         index = self._index(index)
-        results = self._of_hp(index, hp)
-        if results is None:
-            raise MissingResultError(
-                f"Architecture {index} has no trainings of hp={hp!r}; it has {', '.join(self._all(index))}."
-            )
+        results = self._of_hp(index, hp, MissingResultError)
         if is_random is True:
             is_random = random.choice(results.get_dataset_seeds(dataset))  # noqa: S311 - as the reference
         train = results.get_metrics(dataset, "train", iepoch, is_random)
@@ -324,7 +329,7 @@ class NatsBench:
 
     def get_cost_info(self, index: Any, dataset: str, hp: str | int = "12") -> dict[str, Any]:
         """Return FLOPs, parameters, latency and times; see :meth:`ArchResults.get_compute_costs`."""
-        return self._must_have(self._index(index), hp).get_compute_costs(dataset)
+        return self._of_hp(self._index(index), hp).get_compute_costs(dataset)
 
     def get_latency(self, index: Any, dataset: str, hp: str | int = "12") -> float | None:
         """Return seconds for a batch of 256; None where it was not measured."""
@@ -337,7 +342,7 @@ class NatsBench:
         Raises:
             InvalidArgumentError: No such architecture or schedule.
         """
-        return copy.deepcopy(self._must_have(self._index(arch_index), hp))
+        return copy.deepcopy(self._of_hp(self._index(arch_index), hp))
 
     def query_by_index(
         self, arch_index: Any, dataname: str | None = None, hp: str | int = "12"
@@ -393,9 +398,7 @@ class NatsBench:
         dataset, name = published_names(dataset, metric_on_set)
         best, highest = -1, None
         for index in range(len(self)) if enforce_all else sorted(self.evaluated_indexes):
-            results = self._of_hp(index, hp)
-            if results is None:
-                raise MissingResultError(f"Architecture {index} has no trainings of hp={hp!r}.")
+            results = self._of_hp(index, hp, MissingResultError)
             costs = results.get_compute_costs(dataset)
             if flop_max is not None and costs["flops"] > flop_max:  # type: ignore[operator]
                 continue
@@ -414,9 +417,7 @@ class NatsBench:
             )
         counts: dict[int, int] = {}
         for index in sorted(self.evaluated_indexes):
-            results = self._of_hp(index, hp)
-            if results is None:
-                raise MissingResultError(f"Architecture {index} has no trainings of hp={hp!r}.")
+            results = self._of_hp(index, hp, MissingResultError)
             n = len(results.dataset_seed.get(dataset, ()))
             counts[n] = counts.get(n, 0) + 1
         return counts
@@ -432,13 +433,13 @@ class NatsBench:
     ) -> dict[int, None] | None:
         """Return None for a seed, ``{seed: None}`` for None: weights are not read."""
         found: dict[int, None] | None
-        found = self._must_have(self._index(index), hp).get_net_param(dataset, seed)
+        found = self._of_hp(self._index(index), hp).get_net_param(dataset, seed)
         return found
 
     def clear_params(self, index: int, hp: str | int | None = None) -> None:
         """Mark weights as cleared; there are none."""
         if index in self._results:
-            chosen = self._all(index).values() if hp is None else [self._must_have(index, hp)]
+            chosen = self._all(index).values() if hp is None else [self._of_hp(index, hp)]
             for results in chosen:
                 results.clear_params()
 
@@ -480,7 +481,7 @@ class NatsBench:
 
     def query_info_str_by_arch(self, arch: Any, hp: str | int = "12") -> str:
         """Return what is known of an architecture under one schedule, as text."""
-        return "\n".join(described(self._must_have(self._index(arch), hp)))
+        return "\n".join(described(self._of_hp(self._index(arch), hp)))
 
     def query_by_arch(self, arch: Any, hp: str | int) -> str:
         """See :meth:`query_info_str_by_arch`; the older interface's name."""

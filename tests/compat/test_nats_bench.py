@@ -240,6 +240,7 @@ def test_a_folder_without_fast_mode_has_all_of_its_records(
 ) -> None:
     made = create(simple_folder("tss"), "tss", verbose=False)
     assert made.evaluated_indexes == {0, 11, 284}
+    assert made.avaliable_hps == ["12", "200"]
     assert dict.fromkeys(made.arch2infos_dict) == dict.fromkeys((0, 11, 284))
     assert made.find_best("cifar10", "valid", hp="200")[0] == 11
     assert made.statistics("cifar100", 200) == {3: 3}

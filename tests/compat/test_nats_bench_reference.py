@@ -121,7 +121,7 @@ def test_get_more_info_by_string_object_and_wrong_arguments(both: Pair) -> None:
     for arch in (text, Cell(text), "none", Cell("none"), -1, len(both[1])):
         agree(both, "get_more_info", arch, "cifar100")
         agree(both, "query_index_by_arch", arch)
-    for hp in ("200", "90", "7", 12):
+    for hp in ("200", "90", "7", 12, None, 12.0):
         agree(both, "get_more_info", 0, "cifar10", hp=hp, is_random=False)
     for dataset in ("cifar", "", None):
         agree(both, "get_more_info", 0, dataset)
