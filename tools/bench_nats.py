@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,9 @@ def _parts(n: int, pth: bool) -> Iterator[bytes]:
     if pth:
         yield b"".join(pickle.dumps(p, 2) for p in (0x1950A86A20F9469CFC6C, 1001, {"little": True}))
     yield b"\x80\x02}q\x00(" if pth else b"\x80\x04}\x94("
-    for value in ("meta_archs", texts, "total_archs", _ALL, "arch2infos", {}):
+    before: list[object] = ["meta_archs", texts, "total_archs", _ALL, "arch2infos", {}]
+    after: list[object] = ["evaluated_indexes", set(range(n))]
+    for value in before:
         part = _Moved(value, pth)
         yield part.at(base)
         base += part.n_memo
@@ -88,7 +91,7 @@ def _parts(n: int, pth: bool) -> Iterator[bytes]:
         base += template.n_memo
         if index % 1000 == 999 or index == n - 1:
             yield b"u"
-    for value in ("evaluated_indexes", set(range(n))):
+    for value in after:
         part = _Moved(value, pth)
         yield part.at(base)
         base += part.n_memo
@@ -100,7 +103,7 @@ class _Moved:
 
     def __init__(self, value: object, pth: bool, text: str | None = None) -> None:
         data = pickle.dumps(value, 2 if pth else 4)
-        found = list(pickletools.genops(data))
+        found: list[tuple[Any, Any, Any]] = list(pickletools.genops(data))
         self.n_memo, after_index = 0, False
         names: dict[int, str] = {}
         name: object = None

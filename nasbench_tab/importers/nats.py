@@ -38,7 +38,7 @@ _SIZE = Plan(
     "90",
     synthetic=True,
 )
-_ANY = (111, 777, 888, 999)
+_ANY: tuple[int, ...] = (111, 777, 888, 999)
 _OLDER = {"less": (12, _ANY), "full": (200, _ANY)}
 _VERSIONS = {version: f"NAS-Bench-201-v1_{version}" for version in ("0", "1")}
 

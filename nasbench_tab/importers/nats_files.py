@@ -15,6 +15,7 @@ from pathlib import Path
 
 from nasbench_tab.errors import FormatError
 from nasbench_tab.importers.archive import Limits, members
+from nasbench_tab.importers.bytestream import ByteStream
 from nasbench_tab.importers.nats_records import (
     DAMAGED,
     ArchRecord,
@@ -26,7 +27,7 @@ from nasbench_tab.importers.nats_records import (
     records_of,
     unpacked,
 )
-from nasbench_tab.importers.unpickle_stream import ByteStream, stream_plain
+from nasbench_tab.importers.unpickle_stream import stream_plain
 
 __all__ = ["Take", "read_records"]
 

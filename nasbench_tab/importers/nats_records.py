@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.errors import FormatError
-from nasbench_tab.importers.unpickle_stream import ByteStream, stream_plain
+from nasbench_tab.importers.bytestream import ByteStream
+from nasbench_tab.importers.unpickle_stream import stream_plain
 
 __all__ = [
     "DAMAGED",

@@ -5,9 +5,6 @@ unpacked. This reader interprets the operations itself. It makes dicts, lists, t
 bytes and numbers, and refuses every other operation and every other global by name and offset. Items of
 that one dict are handed over as soon as they are complete, and forgotten.
 
-A pickle may refer to what came before by number (its memo). What an item that was handed over has put
-there is kept packed: strings and numbers can still be referred to, containers can not.
-
 Most of an official file is runs of pairs, a key and a float, in a few fixed layouts. They are decoded as
 arrays; everything else takes the slow way, one operation after another.
 """
@@ -16,106 +13,29 @@ from __future__ import annotations
 
 import pickletools
 import struct
-from bisect import bisect_right
 from collections.abc import Callable
 from functools import cache
 from reprlib import repr as short
-from typing import Any, NoReturn, Protocol
-from zlib import compress, decompress
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.errors import FormatError, UnsafePickleError
-from nasbench_tab.importers.unpickle import NUMPY_SCALARS
+from nasbench_tab.importers.bytestream import MOST_TEXT, ByteStream
+from nasbench_tab.importers.unpickle_globals import DTYPE, GLOBALS, Global, checked_key
+from nasbench_tab.importers.unpickle_memo import Memo
 
-__all__ = ["ByteStream", "Readable", "stream_plain"]
+__all__ = ["stream_plain"]
 
-_PIECE = 2**20  # bytes read at once
 _MARGIN = 2**12  # bytes that lie in the buffer before every operation, but at the end
 _MOST_DEPTH = 64
 _MOST_OPERATIONS = 2**20  # for one item; published ones take 15,000 to 50,000
-_MOST_TEXT = 2**26  # bytes for one item, and for all distinct strings together
 _MOST_DIGITS = 255  # bytes of an integer
 _RUN = 256  # pairs that are decoded at once
 
 #: Takes the key and the value of one item.
 Take = Callable[[object, object], None]
-
-
-class Readable(Protocol):
-    """What is read from: an open file, or what decompresses one."""
-
-    def read(self, n: int, /) -> bytes:
-        """Return ``n`` bytes, fewer only at the end."""
-        ...
-
-
-class ByteStream:
-    """Bytes from ``file``, at most ``most`` of them, with the offset that messages name."""
-
-    def __init__(self, file: Readable, source: str, most: int) -> None:
-        self._file, self.source, self._most = file, source, most
-        self.data, self.at, self._before = b"", 0, 0
-
-    @property
-    def offset(self) -> int:
-        """How many bytes were consumed."""
-        return self._before + self.at
-
-    def fill(self, n: int) -> None:
-        """Have ``n`` bytes at hand, or all that there are."""
-        if len(self.data) - self.at >= n:
-            return
-        pieces, held = [self.data[self.at :]], len(self.data) - self.at
-        while held < n:
-            piece = self._file.read(_PIECE)
-            if not piece:
-                break
-            pieces.append(piece)
-            held += len(piece)
-            if self.offset + held > self._most:
-                raise FormatError(
-                    f"{self.source} unpacks to more than {self._most} bytes, more than an official file "
-                    "holds. It is damaged or made to fill the disk; get it from its publisher again."
-                )
-        if len(pieces) > 1:
-            self._before += self.at
-            self.data, self.at = b"".join(pieces), 0
-
-    def take(self, n: int) -> bytes:
-        """Return the next ``n`` bytes.
-
-        Raises:
-            FormatError: There are fewer, or more than any official file has in one piece.
-        """
-        if n > _MOST_TEXT:
-            raise FormatError(
-                f"{self.source}, offset {self.offset}: a piece of {n} bytes is announced; at most "
-                f"{_MOST_TEXT} were expected. Get the file from its publisher again."
-            )
-        self.fill(n)
-        piece = self.data[self.at : self.at + n]
-        if len(piece) < n:
-            raise self.truncated()
-        self.at += n
-        return piece
-
-    def end(self) -> None:
-        """Raise FormatError unless everything was read."""
-        self.fill(1)
-        if self.at < len(self.data):
-            raise FormatError(
-                f"{self.source}, offset {self.offset}: the file goes on behind its end. Get it from its "
-                "publisher again."
-            )
-
-    def truncated(self) -> FormatError:
-        """Return the error for a file that ends too early."""
-        end = self._before + len(self.data)
-        return FormatError(
-            f"{self.source} ends at byte {end} in the middle of its data; it is truncated. Get it again."
-        )
 
 
 def stream_plain(stream: ByteStream, items: str | None = None, take: Take | None = None) -> Any:
@@ -134,162 +54,6 @@ def stream_plain(stream: ByteStream, items: str | None = None, take: Take | None
     return _Machine(stream, items, take).run()
 
 
-class _Global:
-    """Stands in for a function or type that a pickle names; it can only be called as data needs it."""
-
-    __slots__ = ("call", "name")
-
-    def __init__(self, name: str, call: Callable[..., Any]) -> None:
-        self.name, self.call = name, call
-
-
-def _ordered(*pairs: Any) -> dict[Any, Any]:
-    if pairs and (len(pairs) > 1 or type(pairs[0]) is not list):
-        raise ValueError("an OrderedDict of something else than pairs")
-    made = {}
-    for key, value in pairs[0] if pairs else ():
-        made[_key(key)] = value
-    return made
-
-
-def _latin(text: str, encoding: str) -> bytes:
-    if type(text) is not str or encoding != "latin1":
-        raise ValueError("bytes in another form than text of latin1")
-    return text.encode("latin1")
-
-
-def _empty() -> bytes:
-    return b""
-
-
-def _set(*members: Any) -> set[Any]:
-    if members and (len(members) > 1 or type(members[0]) is not list):
-        raise ValueError("a set of something else than a list")
-    return {_key(member) for member in (members[0] if members else ())}
-
-
-def _frozen(*members: Any) -> frozenset[Any]:
-    return frozenset(_set(*members))
-
-
-def _scalar(*arguments: Any) -> Any:
-    return _NUMBER(*arguments).item()
-
-
-_NUMBER = NUMPY_SCALARS["numpy.core.multiarray", "scalar"]
-_DTYPE = NUMPY_SCALARS["numpy", "dtype"]
-_GLOBALS = {
-    name: _Global(" ".join(name), call)
-    for name, call in {
-        ("collections", "OrderedDict"): _ordered,
-        ("_codecs", "encode"): _latin,
-        ("__builtin__", "bytes"): _empty,
-        ("builtins", "set"): _set,
-        ("__builtin__", "set"): _set,
-        ("builtins", "frozenset"): _frozen,
-        ("__builtin__", "frozenset"): _frozen,
-        ("numpy", "dtype"): _DTYPE,
-        ("numpy.core.multiarray", "scalar"): _scalar,
-        ("numpy._core.multiarray", "scalar"): _scalar,
-    }.items()
-}
-
-
-def _key(key: Any) -> Any:
-    """Return what may be a key: strings, numbers and flat tuples, whose hashes are cheap."""
-    parts = key if type(key) is tuple and len(key) <= 8 else (key,)
-    if not all(type(part) in (str, int, float, bool, bytes) or part is None for part in parts):
-        raise ValueError(f"{short(key)} as a key")
-    return key
-
-
-class _Memo:
-    """What a pickle refers to by number.
-
-    Numbers ascend one by one, as every pickler writes them. What the last two items have put here is at
-    hand; what is older is packed, as numbers in the list of all distinct strings and numbers.
-    """
-
-    def __init__(self) -> None:
-        self._first: dict[int, Any] = {}
-        self._previous: dict[int, Any] = {}
-        self.recent: dict[int, Any] = {}
-        self.next: int | None = None  # unknown until the first; some picklers start at 1
-        self._starts: list[int] = []
-        self._packed: list[bytes] = []
-        self._values: list[Any] = [None]  # code 0: a container, which is not kept
-        self._codes: dict[str, int] = {}
-        self._bytes = 0
-        self._unpacked: tuple[int, NDArray[np.uint32]] = (-1, np.empty(0, np.uint32))
-
-    def put(self, value: Any, number: int | None) -> None:
-        """Keep ``value``, under the next number if none is given."""
-        expected = self.next if self.next is not None else min(number or 0, 1)
-        if number is not None and number != expected:
-            raise ValueError(f"number {number} in the memo, where {expected} is the next")
-        self.recent[expected] = value
-        self.next = expected + 1
-
-    def put_all(self, values: list[Any]) -> None:
-        """Keep all ``values`` under the next numbers."""
-        start = self.next or 0
-        self.recent.update(zip(range(start, start + len(values)), values, strict=True))
-        self.next = start + len(values)
-
-    def get(self, number: int) -> Any:
-        """Return what was kept under ``number``."""
-        for held in (self.recent, self._previous, self._first):
-            if number in held:
-                return held[number]
-        chunk = bisect_right(self._starts, number) - 1
-        if chunk < 0:
-            raise ValueError(f"number {number} of the memo, which does not exist")
-        if self._unpacked[0] != chunk:
-            steps = np.frombuffer(decompress(self._packed[chunk]), np.uint32)
-            self._unpacked = chunk, np.cumsum(steps, dtype=np.uint32)
-        place = number - self._starts[chunk]
-        if place >= len(self._unpacked[1]):
-            raise ValueError(f"number {number} of the memo, which does not exist")
-        code = int(self._unpacked[1][place])
-        if not code:
-            raise ValueError(
-                f"number {number} of the memo, a container of an item that is complete"
-            )
-        if len(self._first) < _MOST_OPERATIONS:  # asked for once, it is asked for again
-            self._first[number] = self._values[code]
-        return self._values[code]
-
-    def turn(self) -> None:
-        """Begin with a new item; pack what the item before the last one has put here."""
-        if not self._first:
-            self._first = self._previous  # what stands before all items, and the first of them
-        elif self._previous:
-            codes = np.fromiter(map(self._code, self._previous.values()), np.uint32)
-            self._starts.append(next(iter(self._previous)))
-            # Names that follow each other do so in every item: their differences pack well.
-            steps = np.diff(codes, prepend=np.uint32(0))
-            self._packed.append(compress(steps.tobytes(), 1))
-        self._previous, self.recent = self.recent, {}
-
-    def _code(self, value: Any) -> int:
-        if type(value) is str:
-            code = self._codes.get(value)
-            if code is not None:
-                return code
-            self._codes[value] = code = self._new(value, len(value))
-            return code
-        if type(value) in (dict, list, tuple, set, frozenset, bytes):
-            return 0
-        return self._new(value, 8)
-
-    def _new(self, value: Any, n_bytes: int) -> int:
-        self._bytes += 64 + n_bytes
-        if self._bytes > 4 * _MOST_TEXT:
-            raise ValueError("too many distinct strings")
-        self._values.append(value)
-        return len(self._values) - 1
-
-
 class _Machine:
     """The stack and the memo of one pickle, and an action for each operation."""
 
@@ -297,7 +61,7 @@ class _Machine:
         self._stream, self._items, self._take = stream, items, take
         self._stack: list[Any] = []
         self._frames: list[list[Any]] = []
-        self._memo = _Memo()
+        self._memo = Memo()
         self._items_frame: list[Any] | None = None
         self._left = _MOST_OPERATIONS
         self._turned_at = stream.offset
@@ -317,7 +81,7 @@ class _Machine:
                 code = stream.data[stream.at]
                 stream.at += 1
                 self._left -= 1
-                if self._left < 0 or start - self._turned_at > 4 * _MOST_TEXT:
+                if self._left < 0 or start - self._turned_at > 4 * MOST_TEXT:
                     self._refuse(start, "one item holds far more than an official one")
                 if code == _STOP:
                     if self._frames or len(self._stack) != 1:
@@ -506,7 +270,7 @@ class _Machine:
         keys = items[::2]
         if not set(map(type, keys)) <= {str, int}:
             for key in keys:
-                _key(key)
+                checked_key(key)
         if self._is_items(self._stack, len(self._stack) - 1):
             self._items_frame = None
             for i in range(0, len(items), 2):
@@ -529,11 +293,11 @@ class _Machine:
 
     def add_items(self) -> None:
         items = self._since_mark()
-        self._target(set).update(map(_key, items))
+        self._target(set).update(map(checked_key, items))
 
     def frozen(self) -> None:
         items = self._since_mark()
-        self._stack.append(frozenset(map(_key, items)))
+        self._stack.append(frozenset(map(checked_key, items)))
 
     # Memo.
 
@@ -563,9 +327,9 @@ class _Machine:
         self._find(module, name)
 
     def _find(self, module: str, name: str) -> None:
-        found = _GLOBALS.get((module, name))
+        found = GLOBALS.get((module, name))
         if found is None:
-            allowed = ", ".join(f"{m}.{n}" for m, n in _GLOBALS)
+            allowed = ", ".join(f"{m}.{n}" for m, n in GLOBALS)
             raise UnsafePickleError(
                 f"{self._stream.source}, offset {self._stream.offset}: it asks for {short(f'{module}.{name}')}, "
                 f"which plain data does not need (allowed: {allowed}). It was not loaded. A file with network "
@@ -575,13 +339,13 @@ class _Machine:
 
     def reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
-        if type(function) is not _Global or type(arguments) is not tuple:
+        if type(function) is not Global or type(arguments) is not tuple:
             raise ValueError("a call of something that is no function")
         self._stack.append(function.call(*arguments))
 
     def build(self) -> None:
         state = self._stack.pop()
-        if type(self._stack[-1]) is not _DTYPE:
+        if type(self._stack[-1]) is not DTYPE:
             raise ValueError("a state for something that has none")
         self._stack[-1].__setstate__(state)
 
@@ -617,8 +381,8 @@ def _layout(code: int, length: int, put: int) -> tuple[int, NDArray[np.intp], in
 
 
 def _operation(code: int) -> str:
-    known = pickletools.code2op.get(chr(code))
-    return known.name if known else f"{code:#04x}"
+    names = {ord(known.code): known.name for known in pickletools.opcodes}
+    return names.get(code, f"{code:#04x}")
 
 
 def _push(make: Callable[[], Any]) -> Callable[[_Machine], None]:

@@ -119,16 +119,17 @@ def parameters(cells: NDArray[np.uint8], n_classes: int) -> NDArray[np.int64]:
         ``(n,)``.
     """
     widths = _widths(cells)
-    total = 29 * widths[0]  # stem on RGB and its normalisation
+    total: NDArray[np.int64] = 29 * widths[0]  # stem on RGB and its normalisation
     before = widths[0]
     for layer, width in enumerate(widths):
         if layer % 2:  # residual block: its shortcut is a 1x1 convolution
-            total = total + 10 * before * width + 9 * width**2 + 4 * width
+            total += 10 * before * width + 9 * width**2 + 4 * width
         else:
-            total = total + 18 * before * width + 27 * width**2 + 10 * width
-            total = total + np.where(before == width, 0, before * width + 2 * width)
+            total += 18 * before * width + 27 * width**2 + 10 * width
+            total += np.where(before == width, 0, before * width + 2 * width)
         before = width
-    return total + 2 * before + before * n_classes + n_classes
+    total += 2 * before + before * n_classes + n_classes
+    return total
 
 
 def macs(cells: NDArray[np.uint8], n_classes: int, image: int) -> NDArray[np.int64]:
@@ -145,17 +146,18 @@ def macs(cells: NDArray[np.uint8], n_classes: int, image: int) -> NDArray[np.int
         ``(n,)``.
     """
     widths = _widths(cells)
-    total = 27 * widths[0] * image**2
+    total: NDArray[np.int64] = 27 * widths[0] * image**2
     before, side = widths[0], image
     for layer, width in enumerate(widths):
         if layer % 2:
             side //= 2
-            total = total + (10 * before * width + 9 * width**2) * side**2
+            total += (10 * before * width + 9 * width**2) * side**2
         else:
             skip = np.where(before == width, 0, before * width)
-            total = total + (18 * before * width + 27 * width**2 + skip) * side**2
+            total += (18 * before * width + 27 * width**2 + skip) * side**2
         before = width
-    return total + before * n_classes + n_classes
+    total += before * n_classes + n_classes
+    return total
 
 
 def _widths(cells: NDArray[np.uint8]) -> NDArray[np.int64]:

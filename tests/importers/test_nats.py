@@ -19,6 +19,8 @@ from nasbench_tab.importers import nats
 from nasbench_tab.importers.formats import FORMATS, import_official
 from nasbench_tab.importers.nats import import_nasbench201, import_nats_sss, import_nats_tss
 from nasbench_tab.spaces.base import Space
+from nasbench_tab.spaces.nasbench201 import NasBench201
+from nasbench_tab.spaces.nats_size import NatsSize
 
 from . import official_nats as made
 
@@ -39,7 +41,7 @@ def first(space: Space, n: int) -> Space:
     return space
 
 
-TSS, SSS = first(made.NasBench201(), 300), first(made.NatsSize(), 300)
+TSS, SSS = first(NasBench201(), 300), first(NatsSize(), 300)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +70,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Space]:
     """Makes the topology space smaller still."""
 
     def shrink(n: int) -> Space:
-        space = first(made.NasBench201(), n)
+        space = first(NasBench201(), n)
         monkeypatch.setattr(nats, "_TOPOLOGY", nats._TOPOLOGY._replace(space=space))
         return space
 
@@ -121,13 +123,13 @@ def check(content: dict[str, Any], found: dict[str, Table], prefix: str) -> int:
                     for word, there in seen.items():
                         assert np.isnan(curve(f"{word}_{what}")[~there]).all()
                 for where, word in WORDS[dataset].items():
-                    times = [
+                    passes = [
                         run["eval_times"].get(f"{where}@{e}", np.nan) for e in range(run["epochs"])
                     ]
                     metric = "eval_seconds" if word == "valid" else f"{word}_seconds"
-                    if not np.isnan(times).all():
-                        assert curve(metric).tolist() == np.cumsum(times).tolist()
-                        n += len(times)
+                    if not np.isnan(passes).all():
+                        assert curve(metric).tolist() == np.cumsum(passes).tolist()
+                        n += len(passes)
     return n
 
 
