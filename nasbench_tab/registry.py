@@ -66,6 +66,7 @@ _SPACES = {
     "nasbench201-macro": "nasbench_tab.spaces.nasbench201_macro:NasBench201Macro",
     "nasbench-graph": "nasbench_tab.spaces.nasbench_graph:NasBenchGraph",
     "nasbench-graph-proteins": "nasbench_tab.spaces.nasbench_graph:NasBenchGraphProteins",
+    "nats-size": "nasbench_tab.spaces.nats_size:NatsSize",
 }
 _STRATEGIES = {
     "random": "nasbench_tab.strategies.random_search:RandomSearch",
