@@ -35,6 +35,7 @@ FORMATS: dict[str, Format] = {
         "nasbench_tab.importers.nasbench101:import_nasbench101",
         "nasbench_full.tfrecord or nasbench_only108.tfrecord",
         "nasbench101 or nasbench101-only108",
+    ),
     "hw-nas-bench": Format(
         "nasbench_tab.importers.hw_nas_bench:import_hw_nas_bench",
         "HW-NAS-Bench-v1_0.pickle, or hw_<dataset>.csv files",
