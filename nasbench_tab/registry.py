@@ -65,6 +65,7 @@ _SPACES = {
     "nasbench201-macro": "nasbench_tab.spaces.nasbench201_macro:NasBench201Macro",
     "nasbench-graph": "nasbench_tab.spaces.nasbench_graph:NasBenchGraph",
     "nasbench-graph-proteins": "nasbench_tab.spaces.nasbench_graph:NasBenchGraphProteins",
+    "nasbench-macro": "nasbench_tab.spaces.nasbench_macro:NasBenchMacro",
 }
 _STRATEGIES = {
     "random": "nasbench_tab.strategies.random_search:RandomSearch",

@@ -29,7 +29,13 @@ class Format(NamedTuple):
     makes: str
 
 
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "nasbench-macro": Format(
+        "nasbench_tab.importers.nasbench_macro:import_nasbench_macro",
+        "nas-bench-macro_cifar10.json",
+        "nasbench-macro-cifar10",
+    ),
+}
 
 
 def import_official(

@@ -36,6 +36,7 @@ _NAMES = {
 _KINDS = {
     "skip_connect": 0,
     "skip": 0,
+    "identity": 0,
     "nor_conv_3x3": 1,
     "nor_conv_1x1": 2,
     "avg_pool_3x3": 3,
