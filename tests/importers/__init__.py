@@ -1,0 +1,1 @@
+"""Tests of nasbench_tab.importers."""
