@@ -65,6 +65,7 @@ _SPACES = {
     "nasbench201-macro": "nasbench_tab.spaces.nasbench201_macro:NasBench201Macro",
     "nasbench-graph": "nasbench_tab.spaces.nasbench_graph:NasBenchGraph",
     "nasbench-graph-proteins": "nasbench_tab.spaces.nasbench_graph:NasBenchGraphProteins",
+    "darts": "nasbench_tab.spaces.darts:Darts",
     "nasbench-macro": "nasbench_tab.spaces.nasbench_macro:NasBenchMacro",
 }
 _STRATEGIES = {

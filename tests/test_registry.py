@@ -32,6 +32,7 @@ SHIPPED_SPACES = {
     "nasbench201-macro",
     "nasbench-graph",
     "nasbench-graph-proteins",
+    "darts",
     "nasbench-macro",
 }
 SHIPPED_STRATEGIES = {

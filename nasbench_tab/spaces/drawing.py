@@ -49,6 +49,21 @@ _KINDS = {
     "graph": 7,
     "fc": 8,
 }
+# DARTS' operations are labelled apart in its two cells, and drawn alike.
+for _label, _name, _kind in (
+    ("skip_connect", "skip", 0),
+    ("sep_conv_3x3", "sep conv 3×3", 1),
+    ("sep_conv_5x5", "sep conv 5×5", 2),
+    ("avg_pool_3x3", "avg pool 3×3", 3),
+    ("max_pool_3x3", "max pool 3×3", 4),
+    ("dil_conv_3x3", "dil conv 3×3", 6),
+    ("dil_conv_5x5", "dil conv 5×5", 7),
+):
+    _NAMES |= {_label: _name, f"reduce_{_label}": _name}
+    _KINDS |= {_label: _kind, f"reduce_{_label}": _kind}
+for _label in ("normal_k-2", "normal_k-1", "reduce_k-2", "reduce_k-1"):
+    _NAMES[_label] = _label.replace("_k-", " k−")
+    _KINDS[_label] = 0
 # (fill, outline) on white; the outlines are the palette of Okabe and Ito, two of them darkened.
 _COLOURS = (
     ("#f1f1f1", "#7a7a7a"),
