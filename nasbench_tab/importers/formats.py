@@ -30,6 +30,11 @@ class Format(NamedTuple):
 
 
 FORMATS: dict[str, Format] = {
+    "nasbench301": Format(
+        "nasbench_tab.importers.nasbench301:import_nasbench301",
+        "the log folders <optimizer>/results_<i>.json, or a zip or tar of them",
+        "nb301",
+    ),
     "nasbench-macro": Format(
         "nasbench_tab.importers.nasbench_macro:import_nasbench_macro",
         "nas-bench-macro_cifar10.json",

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzzing import refused
 
+from importers.fuzzing import refused
 from nasbench_tab.benchmarks.tablefile import read_manifest, read_table
 from nasbench_tab.errors import FormatError
 from nasbench_tab.importers import nasbench_macro as importer
