@@ -21,6 +21,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
@@ -192,9 +193,9 @@ def read_log(data: bytes, name: str, where: str = "") -> Log:
     settings = {key: value for key, value in config.items() if not _ARCHITECTURE.fullmatch(key)}
     return Log(
         name=name,
-        origin=PurePosixPath(name).parent.name,
+        origin=sys.intern(PurePosixPath(name).parent.name),
         architecture=arch,
-        way=json.dumps(settings, sort_keys=True),
+        way=sys.intern(json.dumps(settings, sort_keys=True)),  # one text for all that share it
         epochs=_epochs(config, record, info, here),
         final=tuple(figures[name] for name in _FINAL),
         curves=_curves(record, here),
