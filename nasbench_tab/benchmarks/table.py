@@ -24,6 +24,7 @@ from nasbench_tab.benchmarks.base import (
     index_of,
     integer,
 )
+from nasbench_tab.benchmarks.lookup import row_of, rows_of
 from nasbench_tab.benchmarks.tablefile import Column, Table
 from nasbench_tab.errors import (
     InvalidArchitectureError,
@@ -211,13 +212,17 @@ class TableBenchmark(Benchmark):
 
     @cached_property
     def _rows(self) -> dict[Any, int]:
-        """Row of every cell; published strings join as they are asked for."""
+        """Row of every cell, of a large table's only those asked for; published strings join likewise."""
+        if self._table.lookup is not None:
+            return {}
         return {
             cell: row for row, cell in enumerate(map(tuple, self._table.architectures.tolist()))
         }
 
     @cached_property
     def _row_of_index(self) -> dict[int, int]:
+        if self._table.lookup is not None:
+            return {}
         cells = map(tuple, self._table.architectures.tolist())
         return {self.space.index(cell): row for row, cell in enumerate(cells)}
 
@@ -282,9 +287,9 @@ class TableBenchmark(Benchmark):
         return self._known(self.space.unindex(index), index) if row is None else row
 
     def _known(self, cell: Architecture, asked: object) -> int:
-        row = self._rows.get(cell)
+        row = self._stored(cell)
         if row is None:
-            row = self._rows.get(self.space.canonical(cell))
+            row = self._stored(self.space.canonical(cell))
             if row is not None:
                 self._rows[cell] = row
         if row is None:
@@ -292,6 +297,15 @@ class TableBenchmark(Benchmark):
                 f"{self.name} holds nothing about {asked!r} "
                 f"({self._n} of {self.space.size} architectures are in it)."
             )
+        return row
+
+    def _stored(self, cell: Architecture) -> int | None:
+        row = self._rows.get(cell)
+        if row is None and self._table.lookup is not None:
+            row = row_of(self._table.lookup, cell)
+            if row < 0:
+                return None
+            self._rows[cell] = row
         return row
 
     def _many(self, archs: Architectures) -> NDArray[np.intp]:
@@ -337,6 +351,9 @@ class TableBenchmark(Benchmark):
 
     def _of_cells(self, cells: NDArray[Any]) -> NDArray[np.intp] | None:
         """Return the rows of many cells at once; None if any of them needs a closer look."""
+        if self._table.lookup is not None:
+            rows = rows_of(self._table.lookup, cells)
+            return rows if (rows >= 0).all() else None
         table = self._row_of_number
         if table is None or not len(cells):
             return None

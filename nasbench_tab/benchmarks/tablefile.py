@@ -9,6 +9,7 @@ Layout of version 1, for ``n`` architectures, ``S`` training seeds and ``E`` epo
         seeds               (S,) int64; a negative seed is a training that its source does not name
         epochs              (E,) int32, 1-based, ascending
         metrics/<metric>    (n, S, E) float, NaN where nothing was measured
+    /lookup                 of a large table only: see lookup.py
 
 A *training* is one way of training (dataset, schedule, part of the data): NATS-Bench's 12-epoch and
 200-epoch runs are two trainings. Each metric carries split, direction, unit, bounds and a note.
@@ -22,18 +23,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+import mmap
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.atomic import replacing
+from nasbench_tab.benchmarks import mapped
+from nasbench_tab.benchmarks.lookup import Lookup, lookup_of
+from nasbench_tab.benchmarks.tablerules import check_table, is_text
 from nasbench_tab.errors import TableError
-from nasbench_tab.records import Direction, Metric, Split
+from nasbench_tab.records import Metric
 from nasbench_tab.toml import toml
 
 if TYPE_CHECKING:
@@ -51,18 +55,11 @@ __all__ = [
 
 FORMAT = "nasbench_tab table"
 VERSION = 1
-EPOCHS_KINDS = ("curve", "separate trainings")
-_NAME = re.compile("[A-Za-z0-9_-]+")  # what TOML takes as a bare key
-_LABEL = re.compile("[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*")
 _RESERVED = {
     *("name", "space", "hash", "file_sha256", "architectures", "default_training"),
-    *("trainings", "static"),
+    *("trainings", "static", "layout"),
 }
 _LARGE = 4 * 2**20  # bytes of a dataset above which it is compressed, in chunks of that size
-SECONDS_KINDS = ("measured", "synthetic", "none")
-
-
-_Require = Callable[[object, str], None]
 
 
 class Column(NamedTuple):
@@ -78,7 +75,9 @@ class Training(NamedTuple):
 
     Attributes:
         dataset: What was trained on, by its published name.
-        objective: Name of the metric that a search maximises or minimises; split ``valid``.
+        objective: Name of the metric that a search maximises or minimises; split ``valid``. A training
+            without any validation metric (one on the training and validation parts together) names a metric
+            ``test_...`` or ``valid_test_...``; it can be reported on, and no search may see it.
         epochs_kind: ``"curve"``: the epochs of one training, which can be paused and resumed;
             ``"separate trainings"``: each epoch count is a training of its own.
         seconds_kind: Whether ``train_seconds`` was ``"measured"``, is ``"synthetic"`` (computed by
@@ -97,7 +96,8 @@ class Training(NamedTuple):
 class Table(NamedTuple):
     """A whole table in memory.
 
-    ``by_index`` says that row ``i`` is the cell with official index ``i``, for all of the space.
+    ``by_index`` says that row ``i`` is the cell with official index ``i``, for all of the space. Arrays may
+    be views of a mapped file. ``lookup`` is what a large table's file says of where its cells are.
     """
 
     name: str
@@ -107,6 +107,7 @@ class Table(NamedTuple):
     trainings: dict[str, Training]
     default_training: str
     static: dict[str, Column]
+    lookup: Lookup | None = None
 
 
 def write_table(directory: Path, table: Table, about: dict[str, Any]) -> str:
@@ -121,7 +122,9 @@ def write_table(directory: Path, table: Table, about: dict[str, Any]) -> str:
         TableError: The table breaks a rule of the format; nothing was written.
         ResultsError: The files could not be written; nothing was changed.
     """
-    _check(table, table.name)
+    check_table(table, table.name)
+    if mapped.bytes_of(table) > mapped.LARGE:
+        return _write_large(directory, table, about)
     image, digest = _image(table)
     text = _manifest(table, about, digest, hashlib.sha256(image).hexdigest())
     with (
@@ -133,6 +136,39 @@ def write_table(directory: Path, table: Table, about: dict[str, Any]) -> str:
     return digest
 
 
+def _write_large(directory: Path, table: Table, about: dict[str, Any]) -> str:
+    _manifest(table, about, "", "")  # its words are checked before anything is written
+    with (
+        replacing(directory / "manifest.toml") as manifest_file,
+        replacing(directory / "table.h5") as table_file,
+    ):
+        mapped.reserve(table_file, mapped.bytes_of(table))
+        mapped.fill_in_place(table_file, _places(table_file, table))
+        digest = _hash(_mapped_contents(table_file))
+        text = _manifest(table, about, digest, mapped.sha256_of(table_file), layout="mapped")
+        manifest_file.write_text(text, encoding="utf-8", newline="\n")
+    mapped.stamp(directory, digest)
+    return digest
+
+
+def _places(path: Path, table: Table) -> dict[int, NDArray[Any]]:
+    """Make a table's file without its numbers; return them by where in the file each array belongs."""
+    import h5py
+
+    lookup = None if table.by_index else lookup_of(table.architectures)
+    put: list[tuple[Any, NDArray[Any]]] = []
+
+    def later(group: h5py.Group, name: str, values: NDArray[Any]) -> h5py.Dataset:
+        dataset = mapped.put_later(group, name, values)
+        put.append((dataset, values))
+        return dataset
+
+    with h5py.File(path, "w", alignment_threshold=2**16, alignment_interval=2**12) as file:
+        _fill(file, table._replace(lookup=lookup), later)
+        file.flush()
+        return {dataset.id.get_offset(): values for dataset, values in put}
+
+
 def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
     """Read ``table.h5`` from ``directory`` and verify it against the manifest's content hash.
 
@@ -140,15 +176,15 @@ def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
         TableError: The file is missing, truncated, altered, inconsistent or from a newer version.
     """
     path = directory / "table.h5"
+    large = manifest.get("layout") == "mapped"
     try:
+        if large and mapped.is_stamped(directory, manifest.get("hash")):
+            return _table(_mapped_contents(path))
         # First the bytes, since damaged ones can crash the HDF5 library itself.
         file_sha256 = manifest.get("file_sha256")
         if file_sha256:
-            _agree(path, file_sha256, hashlib.sha256(path.read_bytes()).hexdigest())
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            contents = _contents(file)
+            _agree(path, file_sha256, mapped.sha256_of(path))
+        contents = _mapped_contents(path) if large else _read_contents(path)
         root = contents[""][0]
         if root.get("format") != FORMAT or root["version"] > VERSION:
             raise TableError(
@@ -162,7 +198,9 @@ def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
             f"{path} cannot be read as a table ({err}). It is missing, truncated or damaged; "
             "get it again, or rebuild it with the table's prepare.py."
         ) from err
-    _check(table, str(path))
+    check_table(table, str(path))
+    if large:
+        mapped.stamp(directory, manifest["hash"])
     return table
 
 
@@ -197,7 +235,24 @@ def content_hash(file: h5py.File) -> str:
 _Contents = dict[str, tuple[dict[str, Any], NDArray[Any] | None]]
 
 
-def _contents(file: h5py.File) -> _Contents:
+def _read_contents(path: Path) -> _Contents:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return _contents(file)
+
+
+def _mapped_contents(path: Path) -> _Contents:
+    import h5py
+
+    with path.open("rb") as plain, h5py.File(path, "r") as file:
+        memory = mmap.mmap(plain.fileno(), 0, access=mmap.ACCESS_READ)
+        return _contents(file, lambda dataset: mapped.mapped(path, dataset, memory))
+
+
+def _contents(
+    file: h5py.File, read: Callable[[h5py.Dataset], NDArray[Any]] = lambda dataset: dataset[()]
+) -> _Contents:
     import h5py
 
     items: dict[str, Any] = {"": file}
@@ -205,7 +260,7 @@ def _contents(file: h5py.File) -> _Contents:
     return {
         name: (
             {key: _plain(value) for key, value in sorted(item.attrs.items())},
-            item[()] if isinstance(item, h5py.Dataset) else None,
+            read(item) if isinstance(item, h5py.Dataset) else None,
         )
         for name, item in sorted(items.items())
     }
@@ -219,6 +274,7 @@ def _hash(contents: _Contents) -> str:
             little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
             digest.update(json.dumps([little.dtype.str, list(little.shape)]).encode())
             digest.update(little.data)
+            mapped.forget(values)
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -234,12 +290,15 @@ def _image(table: Table) -> tuple[bytes, str]:
     import h5py
 
     with h5py.File("table", "w", driver="core", backing_store=False) as file:
-        _fill(file, table)
+        _fill(file, table, _put)
         file.flush()
         return file.id.get_file_image(), content_hash(file)
 
 
-def _fill(file: h5py.File, table: Table) -> None:
+_Put = Callable[["h5py.Group", str, NDArray[Any]], "h5py.Dataset"]
+
+
+def _fill(file: h5py.File, table: Table, put: _Put) -> None:
     file.attrs.update(
         format=FORMAT,
         version=VERSION,
@@ -248,9 +307,12 @@ def _fill(file: h5py.File, table: Table) -> None:
         by_index=table.by_index,
         default_training=table.default_training,
     )
-    _put(file, "architectures", table.architectures)
+    put(file, "architectures", table.architectures)
+    if table.lookup is not None:
+        for part, values in table.lookup._asdict().items():
+            put(file, f"lookup/{part}", values)
     for name, column in table.static.items():
-        _describe(_put(file, f"static/{name}", column.values), column)
+        _describe(put(file, f"static/{name}", column.values), column)
     for label, training in table.trainings.items():
         group = file.create_group(f"trainings/{label}")
         group.attrs.update(
@@ -259,10 +321,10 @@ def _fill(file: h5py.File, table: Table) -> None:
             epochs_kind=training.epochs_kind,
             seconds_kind=training.seconds_kind,
         )
-        _put(group, "seeds", np.array(training.seeds, "<i8"))
-        _put(group, "epochs", np.array(training.epochs, "<i4"))
+        put(group, "seeds", np.array(training.seeds, "<i8"))
+        put(group, "epochs", np.array(training.epochs, "<i4"))
         for name, column in training.columns.items():
-            _describe(_put(group, f"metrics/{name}", column.values), column)
+            _describe(put(group, f"metrics/{name}", column.values), column)
 
 
 def _put(group: h5py.Group, name: str, values: NDArray[Any]) -> h5py.Dataset:
@@ -316,6 +378,9 @@ def _table(contents: _Contents) -> Table:
         trainings=trainings,
         default_training=root["default_training"],
         static={name: _column(contents, "static", name) for name in _children(contents, "static")},
+        lookup=None
+        if "lookup" not in contents
+        else Lookup(*(_values(contents, f"lookup/{part}") for part in Lookup._fields)),
     )
 
 
@@ -348,115 +413,9 @@ def _column(contents: _Contents, group: str, name: str) -> Column:
     return Column(metric, _values(contents, f"{group}/{name}"), attributes["note"])
 
 
-def _check(table: Table, where: str) -> None:
-    """Raise TableError where ``table`` breaks a rule of the format."""
-
-    def require(condition: object, problem: str) -> None:
-        if not condition:
-            raise TableError(
-                f"{where}: {problem}. Correct the recipe or log that makes this table."
-            )
-
-    cells = table.architectures
-    require(
-        cells.ndim == 2 and cells.size and cells.dtype == np.uint8,
-        "architectures must be a non-empty (n, length) array of uint8",
-    )
-    n, flat, length = len(cells), cells.tobytes(), cells.shape[1]
-    distinct = len({flat[i : i + length] for i in range(0, len(flat), length)})
-    require(distinct == n, f"{n - distinct} architectures stand in the table twice")
-    require(table.default_training in table.trainings, f"no training {table.default_training!r}")
-    _check_words(table, require)
-    for name, column in table.static.items():
-        _check_column(name, column, (n,), f"static {name!r}", require)
-    for label, training in table.trainings.items():
-        here = f"training {label!r}"
-        require(_LABEL.fullmatch(label), f"{here}: a training's name must match {_LABEL.pattern}")
-        _check_training(training, here, require)
-        shape = (n, len(training.seeds), len(training.epochs))
-        for name, column in training.columns.items():
-            require(name not in table.static, f"{here}: {name!r} is a static metric as well")
-            _check_column(name, column, shape, f"{here}: {name!r}", require)
-        _check_splits(training, here, require)
-        seconds = training.columns.get("train_seconds")
-        if seconds is not None and training.epochs_kind == "curve":
-            falls = np.diff(seconds.values, axis=2) < 0
-            require(not falls.any(), f"{here}: train_seconds of a curve must not fall")
-
-
-def _check_training(training: Training, here: str, require: _Require) -> None:
-    require(training.epochs_kind in EPOCHS_KINDS, f"{here}: epochs_kind {training.epochs_kind!r}")
-    require(
-        training.seconds_kind in SECONDS_KINDS, f"{here}: seconds_kind {training.seconds_kind!r}"
-    )
-    seeds, epochs = training.seeds, training.epochs
-    require(len(set(seeds)) == len(seeds) > 0, f"{here}: seeds must be distinct")
-    require(epochs and epochs[0] >= 1, f"{here}: epochs are 1-based")
-    require(list(epochs) == sorted(set(epochs)), f"{here}: epochs must ascend")
-    has_seconds = "train_seconds" in training.columns
-    require(has_seconds == (training.seconds_kind != "none"), f"{here}: train_seconds and its kind")
-    objective = training.columns.get(training.objective)
-    split = None if objective is None else objective.metric.split
-    require(split, f"{here}: no metric {training.objective!r} for the objective")
-    require(split == "valid", f"{here}: the objective is measured on the {split} split, not valid")
-
-
-def _check_column(
-    name: str, column: Column, shape: tuple[int, ...], here: str, require: _Require
-) -> None:
-    metric, values = column.metric, column.values
-    require(_NAME.fullmatch(name), f"{here}: a metric's name must match {_NAME.pattern}")
-    require(name == metric.name, f"{here}: its metric has another name, {metric.name!r}")
-    require(metric.split in get_args(Split), f"{here}: split {metric.split!r}")
-    require(metric.direction in get_args(Direction), f"{here}: direction {metric.direction!r}")
-    if len(shape) == 1:
-        require(values.shape == shape, f"{here} must have one value per architecture")
-    require(values.shape == shape, f"{here} has shape {values.shape}, not {shape}")
-    require(
-        values.dtype in (np.float32, np.float64), f"{here} must hold floats, float32 or float64"
-    )
-    require(not np.isinf(values).any(), f"{here} holds an infinite value")
-    outside = (values < metric.lower) | (values > metric.upper)
-    require(not outside.any(), f"{here} leaves its bounds {metric.lower} to {metric.upper}")
-
-
-def _check_words(table: Table, require: _Require) -> None:
-    columns = dict(table.static)
-    words = {"name": table.name, "space": table.space}
-    for label, training in table.trainings.items():
-        columns |= training.columns
-        words |= {
-            f"dataset of {label!r}": training.dataset,
-            f"training {label!r}": training.objective,
-        }
-    for name, column in columns.items():
-        words |= {f"note of {name!r}": column.note, f"unit of {name!r}": column.metric.unit}
-    for what, text in words.items():
-        require(_is_text(text), f"{what} holds a character that the file cannot hold")
-
-
-def _is_text(text: str) -> bool:
-    try:
-        return "\0" not in text and bool(text.encode() or True)
-    except UnicodeEncodeError:
-        return False
-
-
-def _check_splits(training: Training, here: str, require: _Require) -> None:
-    columns = training.columns
-    for name, column in columns.items():
-        if column.metric.split != "valid":
-            continue
-        for other, test in columns.items():
-            same = test.metric.split in ("test", "valid+test") and np.array_equal(
-                column.values, test.values, equal_nan=True
-            )
-            require(
-                not same, f"{here}: {name!r} (valid) and {other!r} (test) hold the same numbers"
-            )
-
-
-def _manifest(table: Table, about: dict[str, Any], digest: str, file_sha256: str) -> str:
+def _manifest(
+    table: Table, about: dict[str, Any], digest: str, file_sha256: str, layout: str = ""
+) -> str:
     def line(key: str, value: Any) -> str:
         return f"{key} = {toml(value)}\n"
 
@@ -465,13 +424,13 @@ def _manifest(table: Table, about: dict[str, Any], digest: str, file_sha256: str
         plain = tomllib.loads(text) == about and not about.keys() & _RESERVED
     except (TypeError, ValueError) as err:
         raise TableError(f"{table.name}: the manifest cannot hold {about!r} ({err}).") from err
-    if not plain or not _is_text(text):
+    if not plain or not is_text(text):
         raise TableError(
             f"{table.name}: the manifest cannot hold {about!r}. Expected words, numbers and lists "
             f"under plain names other than {', '.join(sorted(_RESERVED))}."
         )
     text = line("name", table.name) + line("space", table.space) + line("hash", digest) + text
-    text += line("file_sha256", file_sha256)
+    text += line("file_sha256", file_sha256) + (line("layout", layout) if layout else "")
     text += line("architectures", len(table.architectures))
     text += line("default_training", table.default_training)
     for label, training in table.trainings.items():

@@ -100,6 +100,13 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
             f"{bench.name} has no training times, so validation passes cannot be charged there. Choose "
             "validation='none'."
         )
+    if bench.objective.split != "valid":
+        others = ", ".join(name for name in bench.trainings if name != bench.training)
+        raise InvalidArgumentError(
+            f"{bench.name} has no validation metric in its training {bench.training!r}, whose "
+            f"{bench.objective.name!r} is of the {bench.objective.split} split; no search may see that. Search "
+            f"on another training ({others or 'there is none'}) and name this one as final_training."
+        )
     if protocol.validation != "none" and "eval_seconds" not in bench.metrics:
         raise InvalidArgumentError(
             f"{bench.name} has no validation times (metric eval_seconds), so validation passes cannot be "

@@ -177,8 +177,8 @@ def test_incomplete_file_with_a_right_hash_is_refused(
     """What another program, or a broken one, may have written together with its hash."""
     fill = tablefile._fill
 
-    def fill_and_spoil(file: h5py.File, table: Table) -> None:
-        fill(file, table)
+    def fill_and_spoil(file: h5py.File, table: Table, put: Callable[..., h5py.Dataset]) -> None:
+        fill(file, table, put)
         spoil(file)
 
     monkeypatch.setattr(tablefile, "_fill", fill_and_spoil)

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from nasbench_tab.benchmarks import tablefile
 from nasbench_tab.benchmarks.tablefile import Column, Table, write_table
-from nasbench_tab.errors import TableError
-from nasbench_tab.records import Metric
+from nasbench_tab.errors import InvalidArgumentError, TableError
+from nasbench_tab.records import Metric, Protocol
+from nasbench_tab.search.run import run_search
 
 from .tablefiles import bits, load
+from .tables import fresh
 
 
 def training(table: Table, label: str = "curve", **changes: Any) -> Table:
@@ -280,7 +282,7 @@ def test_table_that_breaks_a_rule_is_not_read(
 ) -> None:
     """The rules hold for files that an older or another program wrote, too."""
     manifest = tablefile._manifest
-    monkeypatch.setattr(tablefile, "_check", lambda table, where: None)
+    monkeypatch.setattr(tablefile, "check_table", lambda table, where: None)
     monkeypatch.setattr(
         tablefile, "_manifest", lambda table, about, *hashes: manifest(synthetic, about, *hashes)
     )
@@ -306,3 +308,34 @@ def test_allowed_neighbors_of_the_rules(synthetic: Table, tmp_path: Path) -> Non
     table = column(table, "train_seconds", values=np.full((12, 3, 3), np.nan))
     write_table(tmp_path, table, {})
     assert bits(load(tmp_path)) == bits(table)
+
+
+def without_validation(table: Table) -> Table:
+    """What was trained on the training and validation parts together."""
+    return training(without(table, "valid_accuracy"), objective="test_accuracy")
+
+
+def test_a_training_without_a_validation_metric_names_its_test_metric(
+    synthetic: Table, tmp_path: Path
+) -> None:
+    write_table(tmp_path, without_validation(synthetic), {})
+    assert bits(load(tmp_path)) == bits(without_validation(synthetic))
+    bench = fresh(load(tmp_path), "curve")
+    assert bench.objective.split == "test"
+
+
+def test_no_search_sees_it(synthetic: Table) -> None:
+    bench = fresh(without_validation(synthetic), "curve")
+    with pytest.raises(InvalidArgumentError, match=r"no validation metric.*'curve'.*short"):
+        run_search("random", bench, Protocol(evaluations=3, missing="masked"))
+
+
+def test_a_metric_of_another_name_cannot_stand_in(synthetic: Table, tmp_path: Path) -> None:
+    named = Column(Metric("accuracy", "test", "max", "%", 0.0, 100.0), valid(synthetic))
+    columns = {
+        "accuracy": named,
+        "train_seconds": synthetic.trainings["curve"].columns["train_seconds"],
+    }
+    table = training(synthetic, columns=columns, objective="accuracy")
+    with pytest.raises(TableError, match="measured on the test split, not valid"):
+        write_table(tmp_path, table, {})
