@@ -66,6 +66,7 @@ _SPACES = {
     "nasbench-graph": "nasbench_tab.spaces.nasbench_graph:NasBenchGraph",
     "nasbench-graph-proteins": "nasbench_tab.spaces.nasbench_graph:NasBenchGraphProteins",
     "darts": "nasbench_tab.spaces.darts:Darts",
+    "nasbench-nlp": "nasbench_tab.spaces.nasbench_nlp:NasBenchNLP",
     "nasbench-macro": "nasbench_tab.spaces.nasbench_macro:NasBenchMacro",
 }
 _STRATEGIES = {

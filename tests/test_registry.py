@@ -33,6 +33,7 @@ SHIPPED_SPACES = {
     "nasbench-graph",
     "nasbench-graph-proteins",
     "darts",
+    "nasbench-nlp",
     "nasbench-macro",
 }
 SHIPPED_STRATEGIES = {

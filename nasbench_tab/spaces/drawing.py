@@ -61,6 +61,21 @@ for _label, _name, _kind in (
 ):
     _NAMES |= {_label: _name, f"reduce_{_label}": _name}
     _KINDS |= {_label: _kind, f"reduce_{_label}": _kind}
+# NAS-Bench-NLP's recurrent cells.
+for _label, _name, _kind in (
+    ("linear", "linear", 1),
+    ("blend", "blend", 4),
+    ("blend_gate", "gate", 0),
+    ("blend_rest", "1 − gate", 0),
+    ("elementwise_prod", "product", 2),
+    ("elementwise_sum", "sum", 8),
+    ("activation_tanh", "tanh", 3),
+    ("activation_sigm", "sigmoid", 5),
+    ("activation_leaky_relu", "leaky ReLU", 6),
+    *((label, label.replace("_", " "), 0) for label in ("x", "h_prev_0", "h_prev_1", "h_prev_2")),
+    *((label, label.replace("_", " "), 0) for label in ("h_new_0", "h_new_1", "h_new_2")),
+):
+    _NAMES[_label], _KINDS[_label] = _name, _kind
 for _label in ("normal_k-2", "normal_k-1", "reduce_k-2", "reduce_k-1"):
     _NAMES[_label] = _label.replace("_k-", " k−")
     _KINDS[_label] = 0
