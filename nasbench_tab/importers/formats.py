@@ -35,6 +35,11 @@ FORMATS: dict[str, Format] = {
         "the log folders <optimizer>/results_<i>.json, or a zip or tar of them",
         "nb301",
     ),
+    "nasbench-nlp": Format(
+        "nasbench_tab.importers.nasbench_nlp:import_nasbench_nlp",
+        "logs.zip, a folder of its files, or the folder of the authors' repository",
+        "nasbench-nlp-ptb, nasbench-nlp-wikitext-2",
+    ),
     "nasbench-macro": Format(
         "nasbench_tab.importers.nasbench_macro:import_nasbench_macro",
         "nas-bench-macro_cifar10.json",
