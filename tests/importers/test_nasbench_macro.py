@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from importers.fuzzing import refused
+from nasbench_tab.benchmarks.table import TableBenchmark
 from nasbench_tab.benchmarks.tablefile import read_manifest, read_table
-from nasbench_tab.errors import FormatError
+from nasbench_tab.errors import FormatError, InvalidArgumentError
 from nasbench_tab.importers import nasbench_macro as importer
 from nasbench_tab.importers.formats import import_official
 from nasbench_tab.importers.plainjson import parsed
+from nasbench_tab.records import Protocol
+from nasbench_tab.search.run import run_search
 from nasbench_tab.spaces.nasbench_macro import NasBenchMacro
 
 SHARED = Path(__file__).parents[3] / "shared/data/nasbench-macro"
@@ -88,18 +91,19 @@ def test_the_manifest_says_that_it_is_the_test_set(source: Path, tmp_path: Path)
     assert "TEST" in manifest["trainings"]["50-epochs"]["metrics"][importer.AS_VALIDATION]["note"]
 
 
-def test_by_itself_a_test_accuracy_stays_one(source: Path) -> None:
-    table = importer.build(parsed(source.read_bytes(), "file"), "file")
+def test_by_itself_a_test_accuracy_stays_one(source: Path, tmp_path: Path) -> None:
+    (directory,) = import_official("nasbench-macro", source, tmp_path)
+    manifest = read_manifest(directory)
+    table = read_table(directory, manifest)
     training = table.trainings["50-epochs"]
     assert list(training.columns) == [training.objective] == ["test_accuracy"]
     assert training.columns["test_accuracy"].metric.split == "test"
-
-
-def altered(**change: Any) -> bytes:
-    records = json.loads(made_up())
-    for name, fields in change.items():
-        records["00000000" if name == "first" else name] = fields
-    return json.dumps(records).encode()
+    bench = TableBenchmark(table, NasBenchMacro(), manifest["hash"], about=manifest)
+    assert bench.query(0) == pytest.approx(
+        np.mean(json.loads(source.read_text())[NAMES[0]]["test_acc"])
+    )
+    with pytest.raises(InvalidArgumentError, match="of the test split; no search may see that"):
+        run_search("random", bench, Protocol(evaluations=2), seed=0)
 
 
 WRONG = [
