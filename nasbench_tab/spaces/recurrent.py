@@ -5,6 +5,8 @@ Sources are numbered: 0 is the input ``x``, 1 to 3 the old hidden states, :data:
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from nasbench_tab.records import Architecture
@@ -43,7 +45,7 @@ NODES, STATES = 25, 3
 #: Number of the first node among the sources.
 FIRST = 1 + STATES
 
-_NONE = (0, 0, 0)
+_NONE = (0,) * 4 * NODES
 _COUNTS = {
     LINEAR: (2, 3),
     BLEND: (3,),
@@ -69,14 +71,18 @@ class Cell(NamedTuple):
 
 def encoded(cell: Cell) -> Architecture:
     """Return a cell as the numbers of an architecture: see :mod:`nasbench_tab.spaces.nasbench_nlp`."""
-    found: list[int] = []
-    for op, sources in zip(cell.operations, cell.inputs, strict=True):
-        found.append(op + 1)
-        found += [source + 1 for source in sources]
-        found += _NONE[: 3 - len(sources)]
-    found += [0] * (4 * NODES - len(found))
-    found += [node + 1 for node in cell.states]
-    return (*found, *_NONE[: STATES - len(cell.states)])
+    nodes = tuple(chain.from_iterable(map(_numbers, cell.operations, cell.inputs)))
+    return (
+        *nodes,
+        *_NONE[: 4 * NODES - len(nodes)],
+        *(node + 1 for node in cell.states),
+        *_NONE[: STATES - len(cell.states)],
+    )
+
+
+@lru_cache(maxsize=2**15)
+def _numbers(op: int, sources: tuple[int, ...]) -> tuple[int, ...]:
+    return (op + 1, *(source + 1 for source in sources), *_NONE[: 3 - len(sources)])
 
 
 def decoded(arch: Architecture) -> Cell | None:
