@@ -15,6 +15,7 @@ from nasbench_tab import (
     __version__,
     cli_compare,
     cli_judge,
+    cli_official,
     cli_study,
     cli_surrogate,
     cli_train,
@@ -240,6 +241,7 @@ for _command in (
     cli_study.tune,
     cli_study.book,
     cli_study.ablate,
+    cli_official.fetch,
     cli_train.train,
     cli_train.collect,
     cli_train.tabulate,
@@ -249,6 +251,7 @@ for _command in (
     cli_verify.bias,
 ):
     app.command()(_command)
+app.command("import")(cli_official.import_)  # a word of Python's
 
 
 if __name__ == "__main__":

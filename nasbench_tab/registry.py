@@ -157,7 +157,7 @@ def load(
         return _table(name, training)
     from nasbench_tab.benchmarks.surrogate import SurrogateBenchmark
 
-    label = name if _known("tables", name) is None else f"{name}@surrogate"
+    label = name if _known("tables", name) is None else f"{name}@{kind}"
     surrogate = SurrogateBenchmark.read(surrogate_folder(name), label, load_space)
     if kind == "surrogate":
         if training not in (None, surrogate.training):

@@ -39,10 +39,12 @@ def progress_bar() -> Progress:
     )
 
 
-def with_progress(run: Callable[..., _Found], *arguments: Any, **options: Any) -> _Found:
-    """Call a function of the library that takes ``progress``, with a bar that counts its runs."""
+def with_progress(
+    run: Callable[..., _Found], *arguments: Any, what: str = "runs", **options: Any
+) -> _Found:
+    """Call a function of the library that takes ``progress``, with a bar that counts what it does."""
     bar = progress_bar()
-    task = bar.add_task("runs", total=None)
+    task = bar.add_task(what, total=None)
 
     def show(done: int, total: int) -> None:
         bar.start()  # with the first block, so that an error stands alone

@@ -50,6 +50,7 @@ MAY["testing"] = MAY["search"] | {"search", "train"}
 MAY["cli_train"] = {*MAY["train"], "train", "registry", "search", "terminal"}
 MAY["cli_compare"] = MAY["cli_study"] = {*MAY["report"], "report", "terminal"}
 MAY["cli_surrogate"] = {*MAY["report"], "report", "train", "terminal"}
+MAY["cli_official"] = {*MAY["importers"], "importers", "paths", "terminal"}
 MAY["cli_judge"] = {*MAY["report"], "report", "terminal"}
 MAY["cli"] = set(MAY) - {"testing"} | {ROOT}
 MAY[ROOT] = set(MAY) - {"cli", "testing", ROOT}

@@ -9,11 +9,12 @@ architectures or bytes.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from nasbench_tab.errors import unknown_name
+from nasbench_tab.errors import InvalidArgumentError, unknown_name
 
 __all__ = ["FORMATS", "Format", "Progress", "import_official"]
 
@@ -49,7 +50,7 @@ FORMATS: dict[str, Format] = {
 
 
 def import_official(
-    name: str, source: Path, out: Path, *, progress: Progress | None = None
+    name: str, source: Path, out: Path, *, progress: Progress | None = None, **options: Any
 ) -> list[Path]:
     """Make tables of an official benchmark's files.
 
@@ -58,12 +59,14 @@ def import_official(
         source: The file or folder as its publisher made it.
         out: Where the tables' folders go.
         progress: See the module's docstring.
+        options: What only this importer takes, ``partial=True`` for example.
 
     Returns:
         The tables' folders.
 
     Raises:
         UnknownNameError: No such format.
+        InvalidArgumentError: The format has no such option.
         FormatError: The source is missing, damaged, unsafe or of another format; nothing was written.
         TableError: What is in it breaks a rule of the table format; nothing was written.
     """
@@ -71,4 +74,10 @@ def import_official(
         raise unknown_name("format", name, FORMATS)
     module, _, function = FORMATS[name].importer.partition(":")
     run: Callable[..., list[Path]] = getattr(importlib.import_module(module), function)
-    return run(source, out, progress=progress)
+    known = sorted(set(inspect.signature(run).parameters) - {"source", "out", "progress"})
+    for option in options:
+        if option not in known:
+            raise InvalidArgumentError(
+                f"The format {name} has no option {option!r}; it has {', '.join(known) or 'none'}."
+            )
+    return run(source, out, progress=progress, **options)

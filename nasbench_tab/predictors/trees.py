@@ -32,6 +32,7 @@ __all__ = ["Settings", "Trees", "fit_trees", "read_trees"]
 _Floats = NDArray[np.float64]
 
 _TARGETS = "targets.json"
+_LARGEST = 1e30  # a target that no unit explains; its square is still far from overflowing
 
 
 class Settings(NamedTuple):
@@ -229,5 +230,10 @@ def _check_data(x: NDArray[np.float32], y: _Floats, groups: NDArray[np.intp]) ->
         )
     if not np.isfinite(x).all() or np.isinf(y).any():
         raise SurrogateError("A feature or a target is not finite; only a target may be NaN.")
+    if np.nanmax(np.abs(y), initial=0.0) > _LARGEST:
+        raise SurrogateError(
+            f"A target is {np.nanmax(np.abs(y)):.3g}; expected values below {_LARGEST:g}, whose squares can be "
+            "summed. Look for a diverged training, or another unit."
+        )
     if not np.isfinite(y).any(axis=0).all():
         raise SurrogateError("A target has no value at all, so that nothing can be fitted.")

@@ -365,3 +365,11 @@ def test_a_foreign_model_is_refused() -> None:
         booster = xgb.train({"nthread": 1, **options}, data_, 2)
         with pytest.raises(SurrogateError, match="not one that this package wrote"):
             answer(target_0=bytes(booster.save_raw("ubj")))
+
+
+def test_a_target_that_no_unit_explains_is_refused() -> None:
+    x = np.arange(40, dtype=np.float32).reshape(20, 2)
+    y = np.ones((20, 1))
+    y[3] = 1e300
+    with pytest.raises(SurrogateError, match=r"target is 1e\+300.*diverged"):
+        fit_trees(x, y, np.arange(20), np.random.default_rng(0))
