@@ -110,8 +110,8 @@ def import_nasbench_nlp(source: Path, out: Path, *, progress: Progress | None = 
     """Make a table of each dataset that the logs are about.
 
     Args:
-        source: A ``logs.zip``, a folder of logs, or a folder that holds several ``logs.zip``, as the authors'
-            repository does.
+        source: A ``logs.zip``, or a folder with logs or with several such archives, as the authors' repository
+            is one.
         out: Where the tables' folders go.
         progress: Counts files of an archive.
 
@@ -155,8 +155,8 @@ def import_nasbench_nlp(source: Path, out: Path, *, progress: Progress | None = 
 
 
 def _members(source: Path) -> Iterator[tuple[Path, Member]]:
-    archives = sorted(source.rglob("logs*.zip")) if source.is_dir() else []
-    for archive in archives or [source]:
+    archives = sorted(source.rglob("*.zip")) if source.is_dir() else []
+    for archive in (*archives, source):
         for member in members(archive, _LIMITS, ".json"):
             yield archive, member
 
