@@ -99,7 +99,7 @@ class Log(NamedTuple):
         final: The figures at the end, by :data:`_FINAL`; NaN where there is none.
         curves: ``(len(_CURVED), L)``, NaN where nothing is known; ``L`` is 0 without curves.
         parameters: Of the network, in millions; NaN where it is not said.
-        count: The parameters as they follow from the settings; NaN where these do not say.
+        counted: The parameters as they follow from the settings; NaN where these do not say.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Log(NamedTuple):
     final: tuple[float, ...]
     curves: NDArray[np.float64]
     parameters: float
-    count: float
+    counted: float
 
 
 def import_nasbench301(source: Path, out: Path, *, progress: Progress | None = None) -> list[Path]:
@@ -200,7 +200,7 @@ def read_log(data: bytes, name: str, where: str = "") -> Log:
         final=tuple(figures[name] for name in _FINAL),
         curves=_curves(record, here),
         parameters=found / 1e6,
-        count=_count(arch, config),
+        counted=_count(arch, config),
     )
 
 
@@ -272,8 +272,9 @@ def _curves(record: dict[str, Any], here: str) -> NDArray[np.float64]:
 def _count(arch: Architecture, config: dict[str, Any]) -> float:
     """Return the parameters that follow from the settings, NaN where these do not say."""
     channels, layers = config.get(_CHANNELS), config.get(_LAYERS)
-    sized = type(channels) is int and type(layers) is int
-    if not sized or not 1 <= channels < 10**4 or not 3 <= layers < 10**3:
+    if type(channels) is not int or type(layers) is not int:
+        return math.nan
+    if not 1 <= channels < 10**4 or not 3 <= layers < 10**3:
         return math.nan
     auxiliary = str(config.get(f"{PREFIX}auxiliary")) == "True"
     cells = np.array([arch], np.uint8)
@@ -424,7 +425,7 @@ def _about(
     failed = sorted(log.name for log in logs if math.isnan(log.final[0]))
     short = _short(logs)
     wrong = sum(
-        math.isfinite(log.parameters - log.count) and abs(log.parameters - log.count) > 5e-7
+        math.isfinite(log.parameters - log.counted) and abs(log.parameters - log.counted) > 5e-7
         for log in logs
     )
     return {

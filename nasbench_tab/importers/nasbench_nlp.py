@@ -86,7 +86,7 @@ class Log(NamedTuple):
             loss was not finite.
         status: As logged: ``"OK"``, or why it ended.
         parameters: In millions.
-        count: The parameters as they follow from the cell, in millions.
+        counted: The parameters as they follow from the cell, in millions.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Log(NamedTuple):
     curves: NDArray[np.float64]
     status: str
     parameters: float
-    count: float
+    counted: float
 
     @property
     def done(self) -> int:
@@ -205,7 +205,7 @@ def read_log(data: bytes, name: str, where: str = "") -> Log:
         curves=_curves(record, epochs, status, here),
         status=status,
         parameters=_parameters(record, here),
-        count=float(count[0]) / 1e6,
+        counted=float(count[0]) / 1e6,
     )
 
 
@@ -348,7 +348,7 @@ def _about(source: Path, dataset: str, logs: list[Log], copies: int) -> dict[str
     settings = "; ".join(
         ", ".join(f"{key} {value}" for key, value in json.loads(way).items()) for way in ways[:4]
     )
-    wrong = sum(abs(log.parameters - log.count) > 5e-7 for log in logs)
+    wrong = sum(abs(log.parameters - log.counted) > 5e-7 for log in logs)
     return {
         "title": f"NAS-Bench-NLP on {'Penn Treebank' if dataset == 'ptb' else 'WikiText-2'}",
         "origin": f"{source.name}, {len(logs):,} training logs; github.com/fmsnew/nas-bench-nlp-release",

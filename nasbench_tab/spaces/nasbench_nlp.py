@@ -301,7 +301,7 @@ def _cell(recipe: dict[str, Any]) -> Cell:
         raise InvalidArchitectureError(
             "The recipe has a node that is called x, which is the input."
         )
-    waiting, order = list(recipe), []
+    waiting, order = list(recipe), list[str]()
     while waiting:
         ready = next((n for n in waiting if all(s in number for s in recipe[n]["input"])), None)
         if ready is None:

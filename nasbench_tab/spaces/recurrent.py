@@ -115,7 +115,7 @@ def problem_of(cell: Cell) -> str | None:
         )
     if len(set(cell.states)) < states or not all(0 <= node < n for node in cell.states):
         return "its new hidden states must be different nodes."
-    used = set()
+    used: set[int] = set()
     for i, (op, sources) in enumerate(zip(cell.operations, cell.inputs, strict=True)):
         name = f"node {i} ({OPERATIONS[op]})"
         if len(sources) not in _COUNTS[op]:

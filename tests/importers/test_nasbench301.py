@@ -30,6 +30,7 @@ SPACE = Darts()
 SHARED = Path(__file__).parents[3] / "shared/data/nasbench301"
 ARCHS = SPACE.sample(np.random.default_rng(0), 40)
 EPOCHS = 12
+LEARNING_RATE = "OptimizerSelector:sgd:learning_rate"
 
 
 def a_log(arch: Architecture, draw: int = 0, curves: bool = True, **change: Any) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def a_log(arch: Architecture, draw: int = 0, curves: bool = True, **change: Any)
         f"{PREFIX}drop_path_prob": 0.2,
         f"{PREFIX}init_channels": 32,
         f"{PREFIX}layers": 8,
-        "OptimizerSelector:sgd:learning_rate": 0.025,
+        LEARNING_RATE: 0.025,
         "SimpleLearningrateSchedulerSelector:cosine_annealing:T_max": 100,
         **to_configspace(arch),
     }
@@ -213,7 +214,8 @@ def test_repeats_copies_and_failures(tmp_path: Path) -> None:
 
 def test_other_settings_are_another_training(tmp_path: Path) -> None:
     logs = some()
-    logs["rs/results_90.json"] = a_log(ARCHS[0], **{"OptimizerSelector:sgd:learning_rate": 0.03})
+    logs["rs/results_90.json"] = a_log(ARCHS[0])
+    logs["rs/results_90.json"]["optimized_hyperparamater_config"][LEARNING_RATE] = 0.03
     table, manifest = imported(written(tmp_path / "logs", logs), tmp_path / "out")
     assert len(table.trainings) == 4
     assert table.default_training == "100-epochs"

@@ -116,7 +116,7 @@ def test_other_genotypes_are_refused() -> None:
         good._replace(normal_concat=range(1, 6)),
         good._replace(normal=good.normal[:7]),
         good._replace(normal=[("none", 0), *good.normal[1:]]),
-        good._replace(normal=[1, *good.normal[1:]]),
+        good._replace(normal=[1, *good.normal[1:]]),  # type: ignore[list-item]
     ]
     for genotype in wrong:
         with pytest.raises(InvalidArchitectureError):
