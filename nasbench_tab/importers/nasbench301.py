@@ -100,6 +100,7 @@ class Log(NamedTuple):
         curves: ``(len(_CURVED), L)``, NaN where nothing is known; ``L`` is 0 without curves.
         parameters: Of the network, in millions; NaN where it is not said.
         counted: The parameters as they follow from the settings; NaN where these do not say.
+        score_of: Which split's accuracy the log's own score is: ``"valid"``, ``"test"`` or ``""``, neither alone.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Log(NamedTuple):
     curves: NDArray[np.float64]
     parameters: float
     counted: float
+    score_of: str
 
 
 def import_nasbench301(source: Path, out: Path, *, progress: Progress | None = None) -> list[Path]:
@@ -142,6 +144,7 @@ def import_nasbench301(source: Path, out: Path, *, progress: Progress | None = N
             f"{source}: no results_<i>.json in it; a folder or archive of <optimizer>/results_<i>.json "
             "expected."
         )
+    _check_splits(logs, str(source))
     logs, copies = _without_copies(sorted(logs, key=_place))
     by_way = Counter(log.way for log in logs)
     if len(by_way) > _MOST_WAYS:
@@ -188,7 +191,6 @@ def read_log(data: bytes, name: str, where: str = "") -> Log:
     figures = {name: _figure(info, key, name, here) for name, key in _AT_END.items()}
     figures["test_accuracy"] = _figure(record, "test_accuracy", "test_accuracy", here)
     figures["train_seconds"] = _figure(record, "runtime", "train_seconds", here)
-    _check_splits(record, figures, here)
     found = _figure(info, "model_parameters", "model_parameters", here)
     settings = {key: value for key, value in config.items() if not _ARCHITECTURE.fullmatch(key)}
     return Log(
@@ -201,6 +203,7 @@ def read_log(data: bytes, name: str, where: str = "") -> Log:
         curves=_curves(record, here),
         parameters=found / 1e6,
         counted=_count(arch, config),
+        score_of=_score_of(record, figures),
     )
 
 
@@ -230,16 +233,23 @@ def _figure(record: dict[str, Any], key: str, name: str, here: str) -> float:
     return float(value)
 
 
-def _check_splits(record: dict[str, Any], figures: dict[str, float], here: str) -> None:
-    """Refuse a log whose validation and test accuracy were swapped: its score is the validation's."""
+def _score_of(record: dict[str, Any], figures: dict[str, float]) -> str:
     score = record.get("final_metric_score")
     if not isinstance(score, int | float) or not -100 <= score <= 0:
-        return
-    valid, test = figures["valid_accuracy"], figures["test_accuracy"]
-    if abs(score + test) < 1e-4 < abs(score + valid):
+        return ""
+    close = [s for s in ("valid", "test") if abs(score + figures[f"{s}_accuracy"]) < 1e-4]
+    return close[0] if len(close) == 1 else ""
+
+
+def _check_splits(logs: list[Log], where: str) -> None:
+    """Refuse logs whose validation and test accuracies were swapped: their scores are the validation's."""
+    scores = Counter(log.score_of for log in logs)
+    if scores["test"] > scores["valid"]:
+        first = next(log.name for log in logs if log.score_of == "test")
         raise FormatError(
-            f"{here}: final_metric_score is {score}, minus the test accuracy {test} and not the validation "
-            f"accuracy {valid}: the two were swapped. Get the file again."
+            f"{where}: final_metric_score is minus the test accuracy in {scores['test']:,} logs ({first}) and "
+            f"minus the validation accuracy in {scores['valid']:,}; the latter expected. The two were "
+            "swapped; get the files again."
         )
 
 

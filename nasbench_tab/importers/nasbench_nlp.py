@@ -4,8 +4,8 @@ One JSON file is one training: the recipe of a recurrent cell, all settings, and
 and the training, validation and test loss (nats per word; perplexity is its exponential). The archives are
 ``logs.zip`` in three folders of the authors' repository.
 
-Every loss is kept as it was logged. A training that left the finite numbers keeps its epochs before that;
-the rest is NaN, and the manifest names it. Its time is counted up to the epoch that failed, that one
+Every loss is kept as it was logged. A training that left the finite numbers, or was stopped, keeps its epochs
+before that; the rest is NaN, and the manifest names it. Its time is counted up to the epoch that failed, that one
 included. The logs name no seeds: the trainings of one cell are numbered -1, -2 ... in the order of their
 files' names. The archives of single and of several runs overlap: a log whose recipe and figures are those
 of another is that training once more, and counts once.
@@ -65,7 +65,7 @@ _NOTES = {
         name: f"{key} of the log, a word's; exp of it is the perplexity"
         for name, key in _LOSSES.items()
     },
-    "train_seconds": "wall_times of the log, added up from the first epoch",
+    "train_seconds": "wall_times of the log (training without evaluation), added up from the first epoch",
 }
 _CURVES = tuple(_METRICS)
 _MOST_WAYS = 16
@@ -356,13 +356,11 @@ def _about(source: Path, dataset: str, logs: list[Log], copies: int) -> dict[str
         "citation": [_CITATION],
         "protocol": f"Language models of three layers of one recurrent cell (AWD-LSTM's scheme): {settings}.",
         "coverage": f"{len({log.architecture for log in logs}):,} cells, {len(logs):,} trainings, "
-        f"{len(failed):,} of which left the finite numbers.",
+        f"{len(failed):,} of which did not end well.",
         "seed_note": "The logs name no seeds: -1, -2 ... are the trainings of one cell in the order of their "
         f"files. {copies:,} logs that repeat another's figures were left out.",
         "lacks": ["training seeds"],
-        "diverged": [
-            f"{log.name}: {log.status} after {log.done} epochs" for log in failed[:_LISTED]
-        ],
+        "failed": [f"{log.name}: {log.status} after {log.done} epochs" for log in failed[:_LISTED]],
         "same_file_names": sum(n - 1 for n in names.values()),
         "parameters_not_as_counted": wrong,
     }

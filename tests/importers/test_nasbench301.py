@@ -226,11 +226,12 @@ def test_other_settings_are_another_training(tmp_path: Path) -> None:
 
 
 def test_swapped_splits_are_refused(tmp_path: Path) -> None:
-    log = a_log(ARCHS[0])
-    info = log["info"][0]
-    info["val_accuracy"], log["test_accuracy"] = log["test_accuracy"], info["val_accuracy"]
-    with pytest.raises(FormatError, match="the two were swapped"):
-        read_log(json.dumps(log).encode(), "rs/results_0.json")
+    logs = some()
+    for log in logs.values():
+        info = log["info"][0]
+        info["val_accuracy"], log["test_accuracy"] = log["test_accuracy"], info["val_accuracy"]
+    with pytest.raises(FormatError, match=r"in 40 logs \(.*results_\d+\.json\) .*were swapped"):
+        importer.import_nasbench301(written(tmp_path / "swapped", logs), tmp_path / "out")
     logs = some()
     for log in logs.values():
         log["test_accuracy"] = log["info"][0]["val_accuracy"]

@@ -115,10 +115,20 @@ def test_a_failure_keeps_what_was_measured(tmp_path: Path) -> None:
     assert np.isnan(seconds[4:]).all()
     row = table.architectures.tolist().index(list(ARCHS[1]))
     assert np.isnan(columns["valid_loss"].values[row]).all()
-    assert manifest["diverged"] == sorted(
+    assert manifest["failed"] == sorted(
         f"{name_of(log)}: loss is nan! after {done} epochs"
         for log, done in ((logs[0], 3), (logs[1], 0))
     )
+
+
+def test_a_training_that_was_stopped_at_once_is_a_row(tmp_path: Path) -> None:
+    empty: dict[str, Any] = {key: [] for key in ("wall_times", *importer._LOSSES.values())}
+    logs = [a_log(ARCHS[0]), a_log(ARCHS[1], status="Exception: math range error", **empty)]
+    (table,) = imported(zipped(tmp_path / "logs.zip", logs), tmp_path / "out").values()
+    values = table.trainings[f"{EPOCHS}-epochs"].columns["valid_loss"].values
+    assert np.isfinite(values).all(axis=2).sum() == 1
+    manifest = read_manifest(tmp_path / "out/nasbench-nlp-ptb")
+    assert manifest["failed"] == [f"{name_of(logs[1])}: Exception: math range error after 0 epochs"]
 
 
 def test_overlapping_archives_count_a_training_once(tmp_path: Path) -> None:
@@ -250,5 +260,5 @@ def test_published_archive(tmp_path: Path) -> None:
     assert np.isfinite(columns["valid_loss"].values[:, :, -1]).sum() == 341
     assert round(math.exp(np.nanmin(columns["test_loss"].values)), 2) == 91.36
     manifest = read_manifest(tmp_path / "out/nasbench-nlp-wikitext-2")
-    assert len(manifest["diverged"]) == 4
+    assert len(manifest["failed"]) == 4
     assert manifest["parameters_not_as_counted"] == 0
