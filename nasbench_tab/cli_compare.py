@@ -58,6 +58,10 @@ def compare(
     ] = 500,
     seed: Annotated[int, typer.Option(help="Master seed.")] = 0,
     workers: Annotated[int, typer.Option(help="Simulated workers of each run.")] = 1,
+    failures: Annotated[
+        float | None,
+        typer.Option(help="Probability that a worker dies during a full training."),
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Processes on this machine; -1 = all cores.")] = -1,
     seeds: Annotated[
         str, typer.Option(help="Training seed of a query: random, mean or a number.")
@@ -135,6 +139,7 @@ def compare(
         "missing": missing,
         "limits": tuple(_limit(text) for text in limit or ()),
         "second": second,
+        "failures": failures,
     }
     if benchmarks.endswith(".toml"):
         asked = _of_file(context, benchmarks)

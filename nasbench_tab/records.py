@@ -37,7 +37,7 @@ __all__ = [
 Architecture = tuple[int, ...]
 Split = Literal["train", "valid", "test", "valid+test", "none"]
 Direction = Literal["max", "min"]
-Status = Literal["ok", "infeasible", "repeat"]
+Status = Literal["ok", "infeasible", "repeat", "failed"]
 
 #: Stands in a run's ``seeds`` where the answer was a mean over training seeds, not one training.
 MEAN_SEED = -(2**63)
@@ -132,7 +132,9 @@ class Observation(NamedTuple):
             minus infinity unless ``status`` is ``"ok"`` or ``"repeat"``.
         seconds: Simulated seconds that its training is charged for.
         status: ``"ok"``; ``"infeasible"``: a limit of the protocol is broken or the cell was asked
-            for before where that is forbidden, nothing was charged; ``"repeat"``: the first answer once more, nothing was charged.
+            for before where that is forbidden, nothing was charged; ``"repeat"``: the first answer once
+            more, nothing was charged; ``"failed"``: the worker died before the training ended, which
+            says nothing of the cell (see :attr:`Protocol.failures`).
     """
 
     architecture: Architecture
@@ -221,6 +223,12 @@ class Protocol(NamedTuple):
         patience: A run ends after this many proposals in a row that cost nothing.
         second: A metric that is known without training, for example ``"parameters"``, as a second
             objective: strategies may ask what a cell costs, and fronts are reported; None = one objective.
+        failures: Probability that a worker dies during a full training, 0 to 0.99; None = 0. It dies at
+            an equal rate in each epoch, so that a shorter training, or what is left of a continued one,
+            fails more rarely. The time until then is on the clock, and the strategy is told
+            ``"failed"``; there is no value, and the budget in evaluations is not touched. Another worker
+            stands in at once. A training that was continued is where it was before, any other has to
+            begin again.
     """
 
     evaluations: int | None = None
@@ -243,6 +251,7 @@ class Protocol(NamedTuple):
     limits: tuple[tuple[str, float], ...] = ()
     patience: int = 1000
     second: str | None = None
+    failures: float | None = None
 
 
 class Run(NamedTuple):
@@ -259,6 +268,9 @@ class Run(NamedTuple):
         stop: ``"budget"``, ``"exhausted"`` (the strategy had nothing more to propose) or
             ``"stalled"`` (see :attr:`Protocol.patience`).
         cpu_seconds: CPU time of the whole run; the one field that differs between repetitions.
+        died: Evaluations whose worker died (see :attr:`Protocol.failures`); not among the others.
+        lost: Simulated seconds that these took, summed over workers (NaN without times).
+        last_died: Simulated time of the last such death; NaN where there was none.
     """
 
     architectures: NDArray[np.uint8]
@@ -269,3 +281,6 @@ class Run(NamedTuple):
     free: int
     stop: str
     cpu_seconds: float
+    died: int = 0
+    lost: float = 0.0
+    last_died: float = math.nan

@@ -150,13 +150,14 @@ FASHION = [
             ("--budget 300s --epoch 3 --seeds mean --validation once --overshoot interpolate "
             "--resume-training continue --incumbent full-training --repeats reuse --final seen "
             "--final-epoch best --training 5-epochs --final-training 5-epochs --workers 2 "
-            "--report-on nb201-cifar10,nb201-cifar100 --limit parameters<=0.5 --second macs"),
+            "--report-on nb201-cifar10,nb201-cifar100 --limit parameters<=0.5 --second macs --failures 0.2"),
             {
                 "seconds": 300.0, "epoch": 3, "seeds": "mean", "validation": "once",
                 "overshoot": "interpolate", "resume": "continue", "incumbent": "full-training",
                 "repeats": "reuse", "final": "seen", "final_epoch": "best", "training": "5-epochs",
                 "final_training": "5-epochs", "workers": 2, "limits": (("parameters", 0.5),),
                 "report": ("nb201-cifar10", "nb201-cifar100"), "second": "macs",
+                "failures": 0.2,
             },
         ),
         (

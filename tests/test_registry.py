@@ -28,6 +28,7 @@ from nasbench_tab.strategies.evolution import Evolution
 from nasbench_tab.strategies.random_search import RandomSearch
 
 SHIPPED_SPACES = {
+    "nasbench101",
     "nasbench201",
     "nasbench201-macro",
     "nasbench-graph",

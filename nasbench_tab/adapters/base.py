@@ -8,6 +8,7 @@ library gets wrong in its own way is settled here, once:
   the search charges for the epoch that was trained;
 * cells outside the space are the library's failures: they reach no benchmark and cost nothing;
 * cells that are asked for again are trained again, answered again or refused, as the protocol says;
+* a trial whose worker died is asked again, and the library hears nothing of it;
 * answers may come back in any order, while others are still being asked for;
 * the library's log, its warnings and its draws from Python's and NumPy's global generators stay inside.
 
@@ -156,6 +157,9 @@ class Adapter(ABC):
                 trial = waiting.popleft()
                 if not waiting:
                     del self._waiting[cell, epoch]
+                if status == "failed":
+                    self._more.append(trial)
+                    continue
                 if status == "infeasible":
                     self.failed(trial)
                     continue

@@ -71,8 +71,8 @@ def rows_of(lookup: Lookup, cells: NDArray[np.integer]) -> NDArray[np.intp]:
     """Return the row of each of ``(n, cell length)`` cells, -1 for those in none."""
     if not len(cells):
         return np.empty(0, np.intp)
-    known = ((cells >= 0) & (cells < lookup.sizes)).all(axis=1)
-    if not known.all():
+    if cells.min() < 0 or (cells.max(axis=0) >= lookup.sizes).any():
+        known = ((cells >= 0) & (cells < lookup.sizes)).all(axis=1)
         rows = np.full(len(cells), -1, np.intp)
         rows[known] = rows_of(lookup, cells[known])
         return rows

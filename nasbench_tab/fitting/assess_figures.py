@@ -77,14 +77,17 @@ def figure(value: float, low: float, high: float, n: int) -> Known:
     return {"value": float(value), **ends, "n": int(n)}
 
 
-def mean_of(values: _Floats) -> Known:
-    """Return a mean with Student's interval."""
+def mean_of(values: _Floats, lower: float = -math.inf, upper: float = math.inf) -> Known:
+    """Return a mean with Student's interval, cut where no mean can lie."""
     from scipy.special import stdtrit
 
     n = len(values)
     half = stdtrit(n - 1, 0.975) * values.std(ddof=1) / math.sqrt(n) if n >= 5 else math.nan
     mean = float(values.mean()) if n else math.nan
-    return figure(mean, mean - half, mean + half, n)
+    low, high = mean - half, mean + half
+    return figure(
+        mean, *((low, high) if math.isnan(half) else (max(low, lower), min(high, upper))), n
+    )
 
 
 def tau_of(predicted: _Floats, actual: _Floats) -> Known:

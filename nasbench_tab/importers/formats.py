@@ -31,6 +31,11 @@ class Format(NamedTuple):
 
 
 FORMATS: dict[str, Format] = {
+    "nasbench101": Format(
+        "nasbench_tab.importers.nasbench101:import_nasbench101",
+        "nasbench_full.tfrecord or nasbench_only108.tfrecord",
+        "nasbench101 or nasbench101-only108",
+    ),
     "nasbench301": Format(
         "nasbench_tab.importers.nasbench301:import_nasbench301",
         "the log folders <optimizer>/results_<i>.json, or a zip or tar of them",

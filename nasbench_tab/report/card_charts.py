@@ -12,27 +12,38 @@ import vl_convert
 from numpy.typing import NDArray
 
 from nasbench_tab.report.charts import (
-    _CONFIG,
-    _EXACT_COLOUR,
-    _WIDTH,
+    CONFIG,
+    DASHES,
+    EXACT_COLOUR,
+    HEIGHT,
+    WIDTH,
+    Axis,
     Style,
-    _Axis,
-    _chart,
-    _encoded,
-    _framed,
-    _log_ticks,
-    _ticks,
+    chart_of,
+    encoded,
+    framed,
+    log_ticks,
+    ticks_of,
 )
 from nasbench_tab.report.curves import Curve
 
-__all__ = ["Line", "Range", "curves_svg", "hexagons_svg", "ranges_svg"]
+__all__ = [
+    "Line",
+    "Range",
+    "axis_from",
+    "curves_svg",
+    "hexagons_svg",
+    "markers",
+    "padded",
+    "ranges_svg",
+    "svg_of",
+]
 
 _Floats = NDArray[np.float64]
-_HEIGHT, _TALL = 236, 300
+_TALL = 300
 _INK = "#0072b2"  # page.css makes it lighter on dark pages
 _RADIUS = 6.0  # of a hexagon, in pixels
 _HEXAGON = "M0,-1L0.866,-0.5L0.866,0.5L0,1L-0.866,0.5L-0.866,-0.5Z"
-_REFERENCE = "M-1.1,-0.16H-0.2V0.16H-1.1ZM0.2,-0.16H1.1V0.16H0.2Z"  # two dashes, for the legend
 
 
 class Line(NamedTuple):
@@ -82,17 +93,17 @@ def curves_svg(
         room: What the horizontal axis has beyond the points, at either end.
     """
     xs = [float(v) for curve in curves for v in curve.x]
-    x = _axis(x_title, min(xs) - room, max(xs) + room, log=log)
+    x = axis_from(x_title, min(xs) - room, max(xs) + room, log=log)
     parts = [p for c in curves for p in (c.mean, c.low, c.high) if p is not None]
     ys = [*(float(v) for part in parts for v in part if np.isfinite(v)), *(r.at for r in lines)]
-    y = _padded(y_title, min(ys), max(ys), within)
-    horizontal, vertical = _encoded(alt.X("x:Q"), x), _encoded(alt.Y("mean:Q"), y)
-    low = _encoded(alt.Y("low:Q"), y)
+    y = padded(y_title, min(ys), max(ys), within)
+    horizontal, vertical = encoded(alt.X("x:Q"), x), encoded(alt.Y("mean:Q"), y)
+    low = encoded(alt.Y("low:Q"), y)
     layers = []
     for curve in curves:
         look = style[curve.label]
         if curve.low is not None:
-            bare = _chart([row for row in _rows(curve) if math.isfinite(row["low"])])
+            bare = chart_of([row for row in _rows(curve) if math.isfinite(row["low"])])
             shade = (
                 bare.mark_area(color=look.colour, fillOpacity=0.16)
                 if banded
@@ -101,21 +112,21 @@ def curves_svg(
             layers.append(shade.encode(x=horizontal, y=low, y2="high:Q"))
     for line in lines:
         ends = [{"x": end, "mean": line.at} for end in (x.low, x.high)]
-        drawn = _chart(ends).mark_line(color=_EXACT_COLOUR, strokeWidth=1.3, strokeDash=[5, 4])
+        drawn = chart_of(ends).mark_line(color=EXACT_COLOUR, strokeWidth=1.3, strokeDash=[5, 4])
         layers.append(drawn.encode(x=horizontal, y=vertical))
     for curve in curves:
         if curve.label in loose:
             continue
         look = style[curve.label]
-        drawn = _chart(_rows(curve)).mark_line(
+        drawn = chart_of(_rows(curve)).mark_line(
             color=look.colour, strokeWidth=1.8, strokeDash=[5, 4] if look.dashed else [1, 0]
         )
         layers.append(drawn.encode(x=horizontal, y=vertical))
     marked = [row for curve in curves for row in _few(_rows(curve), curve.label in loose)]
     looks = {curve.label: style[curve.label] for curve in curves}
-    looks |= {line.label: Style(_EXACT_COLOUR, _REFERENCE, dashed=True) for line in lines}
-    layers.append(_points(marked, looks, horizontal, vertical))
-    return _drawn(layers, title, _HEIGHT)
+    looks |= {line.label: Style(EXACT_COLOUR, DASHES, dashed=True) for line in lines}
+    layers.append(markers(marked, looks, horizontal, vertical))
+    return svg_of(layers, title, HEIGHT)
 
 
 def hexagons_svg(
@@ -127,8 +138,8 @@ def hexagons_svg(
     """
     both = np.concatenate([predicted, actual])
     low, high = float(both.min()), float(both.max())
-    x, y = (_padded(t, low, high, (-math.inf, math.inf)) for t in (x_title, y_title))
-    scale = np.array([_WIDTH, _TALL]) / (x.high - x.low)
+    x, y = (padded(t, low, high, (-math.inf, math.inf)) for t in (x_title, y_title))
+    scale = np.array([WIDTH, _TALL]) / (x.high - x.low)
     pixels = (np.column_stack([predicted, actual]) - x.low) * scale
     centres, count = _binned(pixels)
     centres = centres / scale + x.low
@@ -137,18 +148,18 @@ def hexagons_svg(
         {"x": float(a), "y": float(b), "shade": float(s)}
         for (a, b), s in zip(centres, shade, strict=True)
     ]
-    horizontal, vertical = _encoded(alt.X("x:Q"), x), _encoded(alt.Y("y:Q"), y)
+    horizontal, vertical = encoded(alt.X("x:Q"), x), encoded(alt.Y("y:Q"), y)
     opacity = alt.Opacity("shade:Q", legend=None).scale(domain=[0, 1], range=[0, 1])
     equal = [{"x": end, "y": end} for end in (x.low, x.high)]
-    line = _chart(equal).mark_line(color=_EXACT_COLOUR, strokeWidth=1.3, strokeDash=[5, 4])
-    hexagons = _chart(rows).mark_point(
+    line = chart_of(equal).mark_line(color=EXACT_COLOUR, strokeWidth=1.3, strokeDash=[5, 4])
+    hexagons = chart_of(rows).mark_point(
         shape=_HEXAGON, size=(2 * _RADIUS) ** 2, filled=True, color=_INK, clip=False
     )
     layers = [
         hexagons.encode(x=horizontal, y=vertical, opacity=opacity),
         line.encode(x=horizontal, y=vertical),
     ]
-    return _drawn(layers, title, _TALL)
+    return svg_of(layers, title, _TALL)
 
 
 def ranges_svg(
@@ -156,11 +167,11 @@ def ranges_svg(
 ) -> str:
     """Return one row for each estimate; ``value`` and ``beside`` are what its two marks are called."""
     known = [v for r in ranges for v in (r.value, r.low, r.high, r.beside) if math.isfinite(v)]
-    x = _padded(x_title, min(known), max(known), (-math.inf, math.inf))
+    x = padded(x_title, min(known), max(known), (-math.inf, math.inf))
     names = [r.label for r in ranges]
     band = alt.Y("label:N", sort=None, title=None).scale(domain=names)
     band = band.axis(alt.Axis(ticks=False, domain=False, labelLimit=120, labelPadding=8))
-    horizontal = _encoded(alt.X("x:Q"), x)
+    horizontal = encoded(alt.X("x:Q"), x)
     rules = [{"label": r.label, "x": r.low, "to": r.high} for r in ranges if math.isfinite(r.low)]
     marks = [{"label": r.label, "x": r.value, "what": value} for r in ranges]
     marks += [
@@ -168,25 +179,28 @@ def ranges_svg(
     ]
     looks = {value: Style(_INK, "circle", dashed=False)}
     if len(marks) > len(ranges):
-        looks[beside] = Style(_EXACT_COLOUR, "diamond", dashed=False)
+        looks[beside] = Style(EXACT_COLOUR, "diamond", dashed=False)
     layers = [
-        _chart(rules).mark_rule(color=_INK, strokeWidth=1.6).encode(x=horizontal, x2="to:Q", y=band)
+        chart_of(rules)
+        .mark_rule(color=_INK, strokeWidth=1.6)
+        .encode(x=horizontal, x2="to:Q", y=band)
     ]
-    layers.append(_points(marks, looks, horizontal, band, field="what"))
-    return _drawn(layers, title, 30 + 30 * len(ranges))
+    layers.append(markers(marks, looks, horizontal, band, field="what"))
+    return svg_of(layers, title, 30 + 30 * len(ranges))
 
 
-def _axis(title: str, low: float, high: float, *, log: bool = False) -> _Axis:
+def axis_from(title: str, low: float, high: float, *, log: bool = False) -> Axis:
+    """Return an axis between two values, with room where they are the same."""
     if high <= low:
         low, high = (low / 1.5, low * 1.5) if log and low > 0 else (low - 0.5, high + 0.5)
-    ticks = _log_ticks(low, high) if log else _ticks(low, high)
-    return _Axis(title, log, low, high, ticks)
+    ticks = log_ticks(low, high) if log else ticks_of(low, high)
+    return Axis(title, log, low, high, ticks)
 
 
-def _padded(title: str, low: float, high: float, within: tuple[float, float]) -> _Axis:
+def padded(title: str, low: float, high: float, within: tuple[float, float]) -> Axis:
     """Return a linear axis with some room at both ends, but no room for what cannot be."""
     pad = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
-    return _axis(title, max(within[0], low - pad), min(within[1], high + pad))
+    return axis_from(title, max(within[0], low - pad), min(within[1], high + pad))
 
 
 def _rows(curve: Curve) -> list[dict[str, Any]]:
@@ -207,7 +221,7 @@ def _few(rows: list[dict[str, Any]], loose: bool) -> list[dict[str, Any]]:
     return rows[len(rows) // 12 :: max(1, len(rows) // 6)]
 
 
-def _points(
+def markers(
     rows: list[dict[str, Any]],
     looks: dict[str, Style],
     x: Any,
@@ -217,11 +231,11 @@ def _points(
 ) -> alt.Chart:
     """Return markers, with the legend of everything."""
     names = list(looks)
-    columns = max(1, min(3, int(_WIDTH / (6.4 * max(map(len, names)) + 30))))
+    columns = max(1, min(3, int(WIDTH / (6.4 * max(map(len, names)) + 30))))
     legend = alt.Legend(title=None, orient="bottom", columns=columns) if len(names) > 1 else None
     colours, shapes = ([getattr(looks[n], key) for n in names] for key in ("colour", "shape"))
     points: alt.Chart = (
-        _chart(rows)
+        chart_of(rows)
         .mark_point(filled=True, size=44, opacity=1)
         .encode(
             x=x,
@@ -233,11 +247,12 @@ def _points(
     return points
 
 
-def _drawn(layers: list[alt.Chart], title: str, height: int) -> str:
+def svg_of(layers: list[alt.Chart], title: str, height: int) -> str:
+    """Return the layers as one chart, drawn."""
     heading = alt.Title(title, anchor="start", offset=10)
-    chart = alt.layer(*layers).properties(width=_WIDTH, height=height, title=heading)
-    spec = {**chart.to_dict(), "config": _CONFIG}
-    return _framed(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
+    chart = alt.layer(*layers).properties(width=WIDTH, height=height, title=heading)
+    spec = {**chart.to_dict(), "config": CONFIG}
+    return framed(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
 
 
 def _binned(pixels: _Floats) -> tuple[_Floats, _Floats]:

@@ -13,7 +13,27 @@ import vl_convert
 from nasbench_tab.report.curves import EXACT, FLOOR, Curve, Panel
 from nasbench_tab.stats.manytasks import CriticalDifference
 
-__all__ = ["COLOURS", "Style", "chart_svg", "groups_svg", "inline", "pdf", "styles", "swatch"]
+__all__ = [
+    "COLOURS",
+    "CONFIG",
+    "DASHES",
+    "EXACT_COLOUR",
+    "HEIGHT",
+    "WIDTH",
+    "Axis",
+    "Style",
+    "chart_of",
+    "chart_svg",
+    "encoded",
+    "framed",
+    "groups_svg",
+    "inline",
+    "log_ticks",
+    "pdf",
+    "styles",
+    "swatch",
+    "ticks_of",
+]
 
 #: Line colours on white: the palette of Okabe and Ito, its light ones darkened. page.css maps each to
 #: a lighter one for dark pages.
@@ -39,14 +59,16 @@ _SYMBOLS = {
     "triangle-right": "M4.2 0L-3.8 -4.6v9.2z",
 }
 _SHAPES = tuple(_SYMBOLS)
-_EXACT_COLOUR = "#5f6368"
+#: Of lines to compare with, and their symbol in the legend.
+EXACT_COLOUR = "#5f6368"
 _DOTS = "M-1.1,-0.16H-0.8V0.16H-1.1ZM-0.15,-0.16H0.15V0.16H-0.15ZM0.8,-0.16H1.1V0.16H0.8Z"
-_DASHES = "M-1.1,-0.16H-0.2V0.16H-1.1ZM0.2,-0.16H1.1V0.16H0.2Z"  # a symbol for the legend
-_WIDTH, _HEIGHT = 346, 236  # of the plot; with axes about 400 pixels, a phone's width
+DASHES = "M-1.1,-0.16H-0.2V0.16H-1.1ZM0.2,-0.16H1.1V0.16H0.2Z"
+#: Of the plot; with axes about 400 pixels, a phone's width.
+WIDTH, HEIGHT = 346, 236
 _LEFT, _TOP, _RIGHT = 60.0, 30.0, 16.0  # room around the plot
 _MARKERS = 5  # on each curve
-# One weight of one font throughout: with two, their order in a PDF would be left to chance.
-_CONFIG = {
+#: One weight of one font throughout: with two, their order in a PDF would be left to chance.
+CONFIG = {
     "aria": False,
     "font": "Helvetica, Arial, 'Liberation Sans', sans-serif",
     "background": "white",
@@ -68,7 +90,7 @@ _CONFIG = {
     "legend": {
         "labelFontSize": 12,
         "labelColor": "#1b1b1b",
-        "labelLimit": _WIDTH - 16,
+        "labelLimit": WIDTH - 16,
         "symbolSize": 60,
         "symbolOpacity": 1,
         "columnPadding": 14,
@@ -87,7 +109,9 @@ class Style(NamedTuple):
     dashed: bool
 
 
-class _Axis(NamedTuple):
+class Axis(NamedTuple):
+    """One axis of a chart, and where its labels are."""
+
     title: str
     log: bool
     low: float
@@ -122,10 +146,10 @@ def chart_svg(panel: Panel, title: str, unit: str, style: dict[str, Style]) -> s
     found = [_fitted(curve, y) for curve in found]
     n = len(panel.curves)
     chart = alt.layer(*_layers(found[:n], found[n:], x, y, style)).properties(
-        width=_WIDTH, height=_HEIGHT, title=alt.Title(title, anchor="start", offset=10)
+        width=WIDTH, height=HEIGHT, title=alt.Title(title, anchor="start", offset=10)
     )
-    spec = {**chart.to_dict(), "config": _CONFIG}
-    return _framed(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
+    spec = {**chart.to_dict(), "config": CONFIG}
+    return framed(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
 
 
 def pdf(svg: str) -> bytes:
@@ -166,7 +190,7 @@ def swatch(style: Style) -> str:
     )
 
 
-def _framed(svg: str) -> str:
+def framed(svg: str) -> str:
     """Return the chart with its plot at the same place whatever its labels are.
 
     The drawn size depends on the widths of labels, so two charts side by side would not line up.
@@ -177,16 +201,16 @@ def _framed(svg: str) -> str:
     if size is None or origin is None or ground is None:
         raise RuntimeError("vl-convert draws charts in a form that is not known here")
     x, y, height = float(origin[1]), float(origin[2]), float(size[2])
-    left, width = x - max(_LEFT, x), max(_LEFT, x) + _WIDTH + _RIGHT
+    left, width = x - max(_LEFT, x), max(_LEFT, x) + WIDTH + _RIGHT
     top, height = y - _TOP, height - y + _TOP
     box = f"{left:g} {top:g} {width:g} {height:g}"
     rect = f'<rect x="{left:g}" y="{top:g}" width="{width:g}" height="{height:g}" fill="white"/>'
-    framed = f'width="{width:g}" height="{height:g}" viewBox="{box}"'
-    return svg.replace(ground[0], rect, 1).replace(size[0], framed, 1)
+    wider = f'width="{width:g}" height="{height:g}" viewBox="{box}"'
+    return svg.replace(ground[0], rect, 1).replace(size[0], wider, 1)
 
 
 def _layers(
-    curves: list[Curve], exact: list[Curve], x: _Axis, y: _Axis, style: dict[str, Style]
+    curves: list[Curve], exact: list[Curve], x: Axis, y: Axis, style: dict[str, Style]
 ) -> list[alt.Chart]:
     """Return bands, lines and markers, one above the other; the markers carry the legend.
 
@@ -194,29 +218,31 @@ def _layers(
     """
     looks = {curve.label: style[curve.label] for curve in curves}
     for curve in exact:
-        shape = _DOTS if curve.label == FLOOR else _DASHES
-        looks[curve.label] = Style(_EXACT_COLOUR, shape, dashed=True)
-    horizontal, vertical = _encoded(alt.X("x:Q"), x), _encoded(alt.Y("mean:Q"), y)
+        shape = _DOTS if curve.label == FLOOR else DASHES
+        looks[curve.label] = Style(EXACT_COLOUR, shape, dashed=True)
+    horizontal, vertical = encoded(alt.X("x:Q"), x), encoded(alt.Y("mean:Q"), y)
     layers = []
     for curve in curves:
         if curve.low is not None:
-            band = _chart(_rows(curve)).mark_area(color=looks[curve.label].colour, fillOpacity=0.16)
-            layers.append(band.encode(x=horizontal, y=_encoded(alt.Y("low:Q"), y), y2="high:Q"))
+            band = chart_of(_rows(curve)).mark_area(
+                color=looks[curve.label].colour, fillOpacity=0.16
+            )
+            layers.append(band.encode(x=horizontal, y=encoded(alt.Y("low:Q"), y), y2="high:Q"))
     for curve in [*curves, *exact]:
         look = looks[curve.label]
-        line = _chart(_rows(curve)).mark_line(
+        line = chart_of(_rows(curve)).mark_line(
             color=look.colour,
-            strokeWidth=1.3 if look.shape in (_DASHES, _DOTS) else 1.8,
+            strokeWidth=1.3 if look.shape in (DASHES, _DOTS) else 1.8,
             strokeDash=[1.5, 3] if look.shape == _DOTS else [5, 4] if look.dashed else [1, 0],
         )
         layers.append(line.encode(x=horizontal, y=vertical))
     names = list(looks)
     longest = max(map(len, [*style, EXACT]))  # in both panels, so that their legends look alike
-    columns = max(1, min(3, int(_WIDTH / (6.4 * longest + 30))))
+    columns = max(1, min(3, int(WIDTH / (6.4 * longest + 30))))
     legend = alt.Legend(title=None, orient="bottom", columns=columns)
     colours, shapes = ([getattr(looks[name], key) for name in names] for key in ("colour", "shape"))
     marked = [row for i, curve in enumerate(curves) for row in _marked(curve, i, len(curves))]
-    points = _chart(marked).mark_point(filled=True, size=38, opacity=1)
+    points = chart_of(marked).mark_point(filled=True, size=38, opacity=1)
     layers.append(
         points.encode(
             x=horizontal,
@@ -228,11 +254,13 @@ def _layers(
     return layers
 
 
-def _chart(rows: list[dict[str, Any]]) -> alt.Chart:
+def chart_of(rows: list[dict[str, Any]]) -> alt.Chart:
+    """Return a chart of rows that it carries itself."""
     return alt.Chart(alt.InlineData(values=rows))
 
 
-def _encoded(channel: Any, axis: _Axis) -> Any:
+def encoded(channel: Any, axis: Axis) -> Any:
+    """Return a channel of Altair's with the scale and the labels of an axis."""
     scale = alt.Scale(
         type="log" if axis.log else "linear", domain=[axis.low, axis.high], nice=False, zero=False
     )
@@ -282,7 +310,7 @@ def _marked(curve: Curve, number: int, n: int) -> list[dict[str, Any]]:
     return [rows[place] for place in sorted(places) if place < len(rows)]
 
 
-def _y_axis(curves: list[Curve], title: str) -> _Axis:
+def _y_axis(curves: list[Curve], title: str) -> Axis:
     """Return the axis of regret: log if it spans enough, and down to the least positive mean.
 
     A log axis cannot show zero: a curve ends where its mean regret is exactly 0, and a band is cut at
@@ -299,13 +327,13 @@ def _y_axis(curves: list[Curve], title: str) -> _Axis:
     return axis._replace(low=max(0.0, axis.low - pad), high=axis.high + pad)
 
 
-def _plain_axis(curves: list[Curve], panel: Panel) -> _Axis:
+def _plain_axis(curves: list[Curve], panel: Panel) -> Axis:
     """Return a linear axis for ranks or shares."""
     ends = [e for c in curves for part in (c.mean, c.low, c.high) if part is not None for e in part]
     low, high = (0.0, 1.0) if panel.quantity == "share" else (min(ends), max(ends))
     high = max(high, low + 0.1)
     usual = "Share of runs" if panel.quantity == "share" else "Mean rank (1 = best)"
-    return _Axis(panel.y_title or usual, False, low, high, _ticks(low, high))
+    return Axis(panel.y_title or usual, False, low, high, ticks_of(low, high))
 
 
 def groups_svg(found: CriticalDifference, labels: list[str], style: dict[str, Style]) -> str:
@@ -314,11 +342,11 @@ def groups_svg(found: CriticalDifference, labels: list[str], style: dict[str, St
     Each strategy stands at its mean rank; a bar below joins those that are not told apart, with a dot
     at each of its members (Demsar, JMLR 2006, with the groups of Wilcoxon's tests).
     """
-    x = _Axis("Mean rank of the mean over runs (1 = best)", False, 1.0, float(len(labels)), [])
+    x = Axis("Mean rank of the mean over runs (1 = best)", False, 1.0, float(len(labels)), [])
     x = x._replace(ticks=[float(i + 1) for i in range(len(labels))])
-    y = _Axis("", False, -1.0 - len(found.groups), 1.0, [])
-    horizontal = _encoded(alt.X("x:Q"), x)
-    vertical = _encoded(alt.Y("y:Q"), y).axis(None)
+    y = Axis("", False, -1.0 - len(found.groups), 1.0, [])
+    horizontal = encoded(alt.X("x:Q"), x)
+    vertical = encoded(alt.Y("y:Q"), y).axis(None)
     at = [
         {"label": label, "x": float(r), "y": 0.0}
         for label, r in zip(labels, found.ranks, strict=True)
@@ -331,13 +359,13 @@ def groups_svg(found: CriticalDifference, labels: list[str], style: dict[str, St
     names = list(labels)
     legend = alt.Legend(title=None, orient="bottom", columns=3)
     colours, shapes = ([getattr(style[n], key) for n in names] for key in ("colour", "shape"))
-    points = _chart(at).mark_point(filled=True, size=90, opacity=1)
+    points = chart_of(at).mark_point(filled=True, size=90, opacity=1)
     layers = [
-        _chart(bars)
-        .mark_rule(color=_EXACT_COLOUR, strokeWidth=3)
+        chart_of(bars)
+        .mark_rule(color=EXACT_COLOUR, strokeWidth=3)
         .encode(x=horizontal, x2="to:Q", y=vertical),
-        _chart(dots)
-        .mark_point(filled=True, size=36, opacity=1, color=_EXACT_COLOUR)
+        chart_of(dots)
+        .mark_point(filled=True, size=36, opacity=1, color=EXACT_COLOUR)
         .encode(x=horizontal, y=vertical),
         points.encode(
             x=horizontal,
@@ -348,20 +376,20 @@ def groups_svg(found: CriticalDifference, labels: list[str], style: dict[str, St
     ]
     title = alt.Title(f"Mean ranks over {found.n} benchmarks", anchor="start", offset=10)
     height = 40 + 18 * (2 + len(bars))
-    chart = alt.layer(*layers).properties(width=_WIDTH, height=height, title=title)
-    spec = {**chart.to_dict(), "config": _CONFIG}
-    return _framed(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
+    chart = alt.layer(*layers).properties(width=WIDTH, height=height, title=title)
+    spec = {**chart.to_dict(), "config": CONFIG}
+    return framed(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
 
 
-def _axis(title: str, values: list[float]) -> _Axis:
+def _axis(title: str, values: list[float]) -> Axis:
     low, high = min(values, default=0.0), max(values, default=1.0)
     if high <= low:
         low, high = low - 0.5 * abs(low), high + (0.5 * abs(high) or 1.0)
     log = low > 0 and high >= 5 * low
-    return _Axis(title, log, low, high, _log_ticks(low, high) if log else _ticks(low, high))
+    return Axis(title, log, low, high, log_ticks(low, high) if log else ticks_of(low, high))
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: float, high: float) -> list[float]:
     """Return the densest series of round numbers that leaves room for its labels."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
@@ -372,7 +400,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return ticks[:: 1 + len(ticks) // 8]
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks_of(low: float, high: float) -> list[float]:
+    """Return about five round numbers between two."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough)
@@ -380,7 +409,7 @@ def _ticks(low: float, high: float) -> list[float]:
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _fitted(curve: Curve, y: _Axis) -> Curve:
+def _fitted(curve: Curve, y: Axis) -> Curve:
     """Return the curve without what a log axis cannot show."""
     if not y.log:
         return curve

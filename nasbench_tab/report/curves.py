@@ -23,9 +23,11 @@ __all__ = [
     "SIMULATED",
     "Curve",
     "Panel",
+    "curve_end",
     "evaluations_panel",
     "floored",
     "seconds_panel",
+    "spaced",
     "trained_panel",
 ]
 
@@ -92,8 +94,8 @@ def evaluations_panel(summary: Summary, protocol: Protocol) -> Panel:
     start = max((int(_first(s).max()) + 1 for s in searched), default=1)
     curves = []
     for one in searched:
-        end = _end(one, one.trials.lengths.astype(np.float64))
-        counts = _spaced(float(start), end).round().astype(np.int64)
+        end = curve_end(one, one.trials.lengths.astype(np.float64))
+        counts = spaced(float(start), end).round().astype(np.int64)
         counts = np.unique(counts)
         values = at_evaluations(one.found, one.trials.final[summary.metric.name], counts)
         curves += _curve(summary, one, counts.astype(np.float64), values)
@@ -118,7 +120,7 @@ def seconds_panel(summary: Summary) -> Panel | None:
     curves = []
     for one in searched:
         finite = np.where(np.isfinite(one.found.seconds), one.found.seconds, -np.inf)
-        grid = _spaced(start, _end(one, finite.max(axis=1)))
+        grid = spaced(start, curve_end(one, finite.max(axis=1)))
         values = at_seconds(one.found, one.trials.final[summary.metric.name], grid)
         curves += _curve(summary, one, grid, values)
     return Panel("seconds", curves)
@@ -180,13 +182,13 @@ def _first_second(searched: Searched) -> _Floats:
     return seconds[np.arange(len(seconds)), _first(searched)]
 
 
-def _end(searched: Searched, ends: _Floats) -> float:
+def curve_end(searched: Searched, ends: _Floats) -> float:
     """Return where a curve ends: where the first run spent its budget, if any run did."""
     spent = searched.known & (searched.trials.stop == "budget")
     return float(ends[spent].min() if spent.any() else ends[searched.known].max())
 
 
-def _spaced(start: float, end: float) -> _Floats:
+def spaced(start: float, end: float) -> _Floats:
     """Return points from ``start`` to ``end``, both included; none if ``end`` comes first."""
     if end < start:
         return np.empty(0)

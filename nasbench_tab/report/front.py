@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nasbench_tab.records import Metric
 from nasbench_tab.report.charts import Style, chart_svg, inline
-from nasbench_tab.report.curves import Curve, Panel, _end, _spaced
+from nasbench_tab.report.curves import Curve, Panel, curve_end, spaced
 from nasbench_tab.report.front_charts import Line, front_svg
 from nasbench_tab.report.summary import Estimate, Searched, Summary, interval
 from nasbench_tab.report.tables import Cell, Row, Table
@@ -97,8 +97,8 @@ def _panel(results: Results, summary: Summary) -> Panel:
     for one in summary.searched:
         if not one.known.any():
             continue
-        end = _end(one, one.trials.lengths.astype(np.float64))
-        counts = np.unique(_spaced(1.0, end).round().astype(np.int64))
+        end = curve_end(one, one.trials.lengths.astype(np.float64))
+        counts = np.unique(spaced(1.0, end).round().astype(np.int64))
         x = counts.astype(np.float64)
         missing = 1 - hypervolume_ratios(results, summary.name, one.label, counts)
         band = interval(missing)

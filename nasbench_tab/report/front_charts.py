@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.report.card_charts import _axis, _drawn, _points
-from nasbench_tab.report.charts import _DASHES, _EXACT_COLOUR, _HEIGHT, Style, _chart, _encoded
+from nasbench_tab.report.card_charts import axis_from, markers, svg_of
+from nasbench_tab.report.charts import DASHES, EXACT_COLOUR, HEIGHT, Style, chart_of, encoded
 from nasbench_tab.search.fronts import Target
 
 __all__ = ["Line", "front_svg"]
@@ -50,22 +50,22 @@ def front_svg(
     signs = np.array([-goal.second.score(1.0), -goal.objective.score(1.0)])
     corner = goal.reference * signs
     inside = goal.front[(goal.front[:, ::-1] * signs < goal.reference).all(axis=1)]
-    x = _axis(x_title, *_ends(inside[:, 1], corner[0]))
-    y = _axis(y_title, *_ends(inside[:, 0], corner[1]))
-    horizontal, vertical = _encoded(alt.X("x:Q"), x), _encoded(alt.Y("y:Q"), y)
+    x = axis_from(x_title, *_ends(inside[:, 1], corner[0]))
+    y = axis_from(y_title, *_ends(inside[:, 0], corner[1]))
+    horizontal, vertical = encoded(alt.X("x:Q"), x), encoded(alt.Y("y:Q"), y)
     # Where less of the second is better, what was attained holds for all greater costs.
     steps: Literal["step-after", "step-before"]
     steps = "step-after" if goal.second.direction == "min" else "step-before"
     best = Line(
         best_name, np.append(inside[:, 1], corner[0]), np.append(inside[:, 0], inside[-1, 0])
     )
-    reference = Style(_EXACT_COLOUR, _DASHES, dashed=True)
+    reference = Style(EXACT_COLOUR, DASHES, dashed=True)
     layers, marked = [], []
     for line in [best, *lines]:
         look = style.get(line.label, reference)
         rows = _corners(line)
         layers.append(
-            _chart(rows)
+            chart_of(rows)
             .mark_line(
                 interpolate=steps,
                 color=look.colour,
@@ -82,13 +82,13 @@ def front_svg(
         marked += [{"label": line.label, **rows[place]} for place in sorted(places)]
     dots = [{"x": cost, "y": value} for value, cost in inside.tolist()]
     layers.append(
-        _chart(dots)
-        .mark_point(shape="circle", filled=True, size=22, opacity=1, color=_EXACT_COLOUR)
+        chart_of(dots)
+        .mark_point(shape="circle", filled=True, size=22, opacity=1, color=EXACT_COLOUR)
         .encode(x=horizontal, y=vertical)
     )
     looks = {line.label: style[line.label] for line in lines}
-    layers.append(_points(marked, {**looks, best_name: reference}, horizontal, vertical))
-    return _drawn(layers, title, _HEIGHT)
+    layers.append(markers(marked, {**looks, best_name: reference}, horizontal, vertical))
+    return svg_of(layers, title, HEIGHT)
 
 
 def _corners(line: Line) -> list[dict[str, float]]:

@@ -94,6 +94,7 @@ def protocol_rows(protocol: Protocol) -> list[tuple[str, str, str]]:
         "final_training": "which training final values come from; none = the table's default",
         "report": "further benchmarks on which the incumbents are reported",
         "limits": "cells beyond a limit are infeasible; being told so is free",
+        "failures": "probability that a worker dies during a full training; its time is lost, not an evaluation",
         "patience": "a run ends after so many proposals in a row that cost nothing",
         "second": "a metric known without training, which strategies see and fronts are about; none = one "
         "objective",

@@ -112,11 +112,11 @@ def mistimed(results: Results, bench: Benchmark, name: str) -> list[str]:
     """Return a line for each strategy whose evaluations do not end when the table's trainings do.
 
     Only of a protocol in which one training follows another and nothing else is on the clock: one
-    worker, no validation, no overhead, no training that is continued. Of others, nothing.
+    worker, which never dies, no validation, no overhead, no training that is continued. Of others, nothing.
     """
     protocol = results.protocol
     plain = (protocol.workers, protocol.validation, protocol.overhead, protocol.resume)
-    if plain != (1, "none", "none", "restart") or not bench.has_seconds:
+    if plain != (1, "none", "none", "restart") or protocol.failures or not bench.has_seconds:
         return []
     problems = []
     for label in results.strategies:
@@ -154,6 +154,8 @@ def underspent(results: Results, trials: Trials) -> dict[str, int]:
         elif len(trials.seconds):
             last = np.cumsum(trials.lengths)[trials.lengths > 0] - 1
             spent[trials.lengths > 0] |= trials.seconds[last] >= protocol.seconds
+        if trials.last_died is not None:
+            spent |= trials.last_died >= protocol.seconds
     known = np.isin(trials.stop, ("budget", "exhausted", "stalled"))
     early = (trials.stop == "stalled") & (trials.free < protocol.patience)
     return {

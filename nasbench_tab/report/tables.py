@@ -164,6 +164,8 @@ def ledger_table(accounts: Sequence[Account]) -> Table:
         "automl": "to a trained model",
         "overhead": "own processor time",
     }
+    if any(account.lost is not None for account in accounts):
+        columns["lost"] = "lost with workers that died"
     rows = [
         Row(account.strategy, [Cell(_amount(getattr(account, name))) for name in columns])
         for account in accounts
@@ -179,11 +181,16 @@ def ledger_notes(accounts: Sequence[Account]) -> list[str]:
             note = getattr(account, name).note
             if note:
                 named.setdefault(f"{name}: {note}", []).append(account.strategy)
+    died = [
+        f"{account.strategy} {estimate(Estimate(*account.died[:4]), 1)}"
+        for account in accounts
+        if account.died is not None
+    ]
     everyone = len(accounts)
     return [
         f"{note[:1].upper()}{note[1:]}" + ("." if len(who) == everyone else f" ({', '.join(who)}).")
         for note, who in named.items()
-    ]
+    ] + [f"Evaluations of a run whose worker died: {', '.join(died)}."] * bool(died)
 
 
 def _amount(amount: Amount) -> str:

@@ -10,15 +10,13 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.report.card_charts import _axis, _drawn, _padded, _points
-from nasbench_tab.report.charts import _EXACT_COLOUR, Style, _chart, _encoded
+from nasbench_tab.report.card_charts import axis_from, markers, padded, svg_of
+from nasbench_tab.report.charts import EXACT_COLOUR, Style, chart_of, encoded
 
 __all__ = ["EQUAL", "NONE", "Arm", "Dot", "Path", "along_svg", "biases_svg", "scatter_svg"]
 
 EQUAL, NONE = "real = claimed", "no bias"
-_REFERENCE = Style(
-    _EXACT_COLOUR, "M-1.1,-0.16H-0.2V0.16H-1.1ZM0.2,-0.16H1.1V0.16H0.2Z", dashed=True
-)
+_REFERENCE = Style(EXACT_COLOUR, "M-1.1,-0.16H-0.2V0.16H-1.1ZM0.2,-0.16H1.1V0.16H0.2Z", dashed=True)
 _TALL, _ROW = 300, 40
 _MARGIN = 56  # names begin left of the plot
 _Floats = NDArray[np.float64]
@@ -70,11 +68,11 @@ def scatter_svg(
 ) -> str:
     """Return real values against claims on equal axes, with a line where both are equal."""
     ends = [v for d in dots for v in d[1:] if math.isfinite(v)]
-    x, y = (_padded(t, min(ends), max(ends), (-math.inf, math.inf)) for t in (x_title, y_title))
-    horizontal, vertical = _encoded(alt.X("x:Q"), x), _encoded(alt.Y("y:Q"), y)
-    equal = _chart([{"x": end, "y": end} for end in (x.low, x.high)])
+    x, y = (padded(t, min(ends), max(ends), (-math.inf, math.inf)) for t in (x_title, y_title))
+    horizontal, vertical = encoded(alt.X("x:Q"), x), encoded(alt.Y("y:Q"), y)
+    equal = chart_of([{"x": end, "y": end} for end in (x.low, x.high)])
     layers = [
-        equal.mark_line(color=_EXACT_COLOUR, strokeWidth=1.3, strokeDash=[5, 4]).encode(
+        equal.mark_line(color=EXACT_COLOUR, strokeWidth=1.3, strokeDash=[5, 4]).encode(
             x=horizontal, y=vertical
         )
     ]
@@ -84,14 +82,14 @@ def scatter_svg(
         claimed = [{"x": d.left, "to": d.right, "y": d.y} for d in own if math.isfinite(d.left)]
         if claimed:
             layers.append(
-                _chart(claimed)
+                chart_of(claimed)
                 .mark_rule(color=look.colour, strokeWidth=1, strokeOpacity=0.35)
                 .encode(x=horizontal, x2="to:Q", y=vertical)
             )
         layers += _whiskers(own, look, horizontal, vertical)
     rows = [{"label": d.label, "x": d.x, "y": d.y} for d in dots]
-    layers.append(_points(rows, {**looks, EQUAL: _REFERENCE}, horizontal, vertical))
-    return _drawn(layers, title, _TALL)
+    layers.append(markers(rows, {**looks, EQUAL: _REFERENCE}, horizontal, vertical))
+    return svg_of(layers, title, _TALL)
 
 
 def biases_svg(
@@ -111,16 +109,16 @@ def biases_svg(
         max(min(known) - room, min([*known, *ends])),
         min(max(known) + room, max([*known, *ends])),
     )
-    x = _padded(x_title, low, high, (-math.inf, math.inf))
-    y = _axis("", -0.65, len(arms) - 0.35)
-    horizontal, vertical = _encoded(alt.X("x:Q"), x), _encoded(alt.Y("y:Q"), y).axis(None)
-    band = _chart([{"x": -margin, "to": margin, "y": y.low, "top": y.high}])
-    zero = _chart([{"x": 0.0, "y": end} for end in (y.low, y.high)])
+    x = padded(x_title, low, high, (-math.inf, math.inf))
+    y = axis_from("", -0.65, len(arms) - 0.35)
+    horizontal, vertical = encoded(alt.X("x:Q"), x), encoded(alt.Y("y:Q"), y).axis(None)
+    band = chart_of([{"x": -margin, "to": margin, "y": y.low, "top": y.high}])
+    zero = chart_of([{"x": 0.0, "y": end} for end in (y.low, y.high)])
     layers = [
-        band.mark_rect(color=_EXACT_COLOUR, fillOpacity=0.12).encode(
+        band.mark_rect(color=EXACT_COLOUR, fillOpacity=0.12).encode(
             x=horizontal, x2="to:Q", y=vertical, y2="top:Q"
         ),
-        zero.mark_line(color=_EXACT_COLOUR, strokeWidth=1.3, strokeDash=[5, 4]).encode(
+        zero.mark_line(color=EXACT_COLOUR, strokeWidth=1.3, strokeDash=[5, 4]).encode(
             x=horizontal, y=vertical
         ),
     ]
@@ -128,30 +126,30 @@ def biases_svg(
         at, look = len(arms) - 1.0 - place, style[arm.style]
         name = [{"x": x.low, "y": at + 0.3, "text": _short(arm.label)}]
         layers.append(
-            _chart(name)
+            chart_of(name)
             .mark_text(align="left", fontSize=12, color="#3c4043", dx=-_MARGIN)
             .encode(x=horizontal, y=vertical, text="text:N")
         )
         cells = [{"x": v, "y": at} for v in arm.cells if math.isfinite(v)]
         layers.append(
-            _chart(cells)
+            chart_of(cells)
             .mark_point(shape="stroke", angle=90, size=110, color=look.colour, strokeOpacity=0.6)
             .encode(x=horizontal, y=vertical)
         )
         if math.isfinite(arm.low):
             layers.append(
-                _chart([{"x": max(arm.low, x.low), "to": min(arm.high, x.high), "y": at - 0.25}])
+                chart_of([{"x": max(arm.low, x.low), "to": min(arm.high, x.high), "y": at - 0.25}])
                 .mark_rule(color=look.colour, strokeWidth=1.8)
                 .encode(x=horizontal, x2="to:Q", y=vertical)
             )
         if math.isfinite(arm.mean):
-            mean = _chart([{"x": arm.mean, "y": at - 0.25}])
+            mean = chart_of([{"x": arm.mean, "y": at - 0.25}])
             layers.append(
                 mean.mark_point(
                     shape=look.shape, filled=True, size=60, opacity=1, color=look.colour
                 ).encode(x=horizontal, y=vertical)
             )
-    return _drawn(layers, title, 10 + _ROW * len(arms))
+    return svg_of(layers, title, 10 + _ROW * len(arms))
 
 
 def along_svg(
@@ -173,13 +171,13 @@ def along_svg(
         within: The least and the greatest value that is drawn.
     """
     counts = [float(v) for p in paths for v in p.x]
-    x = _axis("Evaluations", min(counts), max(counts), log=max(counts) >= 5 * min(counts) > 0)
+    x = axis_from("Evaluations", min(counts), max(counts), log=max(counts) >= 5 * min(counts) > 0)
     low, high = within
     dots = [d for d in dots if low <= d.y <= high]
     values = [float(v) for p in paths for v in p.claimed if low <= v <= high]
     values += [v for d in dots for v in (d.y, d.low, d.high) if math.isfinite(v)]
-    y = _padded(y_title, min(values), max(values), (-math.inf, math.inf))
-    horizontal, vertical = _encoded(alt.X("x:Q"), x), _encoded(alt.Y("y:Q"), y)
+    y = padded(y_title, min(values), max(values), (-math.inf, math.inf))
+    horizontal, vertical = encoded(alt.X("x:Q"), x), encoded(alt.Y("y:Q"), y)
     layers, looks = [], {p.label: style[p.label] for p in paths}
     for path in paths:
         look = looks[path.label]
@@ -189,7 +187,7 @@ def along_svg(
             if low <= b <= high
         ]
         layers.append(
-            _chart(rows)
+            chart_of(rows)
             .mark_line(
                 interpolate="step-after",
                 color=look.colour,
@@ -202,15 +200,15 @@ def along_svg(
         own = [d for d in dots if d.label == label]
         layers += _whiskers(own, look, horizontal, vertical)
     marks = [{"label": d.label, "x": d.x, "y": d.y} for d in dots]
-    layers.append(_points(marks, looks, horizontal, vertical))
-    return _drawn(layers, title, _TALL)
+    layers.append(markers(marks, looks, horizontal, vertical))
+    return svg_of(layers, title, _TALL)
 
 
 def _whiskers(dots: Sequence[Dot], look: Style, x: Any, y: Any) -> list[alt.Chart]:
     rows = [{"x": d.x, "y": d.low, "to": d.high} for d in dots if math.isfinite(d.low)]
     if not rows:
         return []
-    rule = _chart(rows).mark_rule(color=look.colour, strokeWidth=1.5, strokeOpacity=0.8)
+    rule = chart_of(rows).mark_rule(color=look.colour, strokeWidth=1.5, strokeOpacity=0.8)
     return [rule.encode(x=x, y=y, y2="to:Q")]
 
 

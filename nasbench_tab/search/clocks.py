@@ -50,8 +50,9 @@ class Clocks(NamedTuple):
 
     Attributes:
         elapsed: The protocol's clock when the run ended, all workers side by side.
-        search: Training seconds of all evaluations, summed over workers; with one worker also what a
-            strategy said its own work took (:class:`~nasbench_tab.records.CostedProposal`).
+        search: Training seconds of all evaluations, summed over workers, and what those took whose worker
+            died; with one worker also what a strategy said its own work took
+            (:class:`~nasbench_tab.records.CostedProposal`).
         validation: Seconds of validation passes, likewise.
         final: The full training of the run's last incumbent: the mean over its training seeds.
     """
@@ -162,11 +163,11 @@ def _elapsed(results: Results, benchmark: str, trials: Trials) -> Clock:
 
 
 def _last(trials: Trials) -> _Floats:
-    """Return ``(R,)``: when the last evaluation of each run ended; 0 for an empty run."""
+    """Return ``(R,)``: when the last evaluation of each run ended, or its worker died; 0 for an empty run."""
     last = np.zeros(len(trials.lengths))
     some = trials.lengths > 0
     last[some] = trials.seconds[np.cumsum(trials.lengths)[some] - 1]
-    return last
+    return last if trials.last_died is None else np.fmax(last, trials.last_died)
 
 
 def _cut_off(results: Results, trials: Trials) -> NDArray[np.bool_]:
@@ -209,7 +210,7 @@ def _search(
         and not (protocol.overhead == "none" and _starts_fit(trials, training + charged))
     ):
         return Clock(missing, "the results do not say which trainings were continued")
-    seconds = _per_run(training, trials.lengths)
+    seconds = _per_run(training, trials.lengths) + (0.0 if trials.lost is None else trials.lost)
     return Clock(np.where(late, seconds + elapsed.seconds - _last(trials), seconds), elapsed.note)
 
 

@@ -202,7 +202,7 @@ def _run_block(
     cells = np.concatenate([run.architectures for run in runs])
     seeds = np.concatenate([run.seeds for run in runs])
     final = {w.name: final_values(w, protocol, cells, seeds) for w in reported(bench, protocol)}
-    write_shard(path, first, runs, final)
+    write_shard(path, first, runs, final, failures=bool(protocol.failures))
     return len(runs)
 
 

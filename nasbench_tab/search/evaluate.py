@@ -1,4 +1,4 @@
-"""What a proposal costs and what is answered: repeats, limits, drawn seeds, continued trainings."""
+"""What a proposal costs and what is answered: repeats, limits, drawn seeds, continued trainings, deaths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nasbench_tab.benchmarks.base import Benchmark
 from nasbench_tab.errors import InvalidArchitectureError, MissingValueError, StrategyError
 from nasbench_tab.records import MEAN_SEED, Architecture, CostedProposal, Observation, Protocol
 from nasbench_tab.search.protocol import searched_epochs
-from nasbench_tab.search.randomness import SeedDraw
+from nasbench_tab.search.randomness import DeathDraw, SeedDraw
 
 __all__ = ["Answers", "Evaluated", "evaluator"]
 
@@ -26,8 +26,13 @@ Answers = dict[_Code, tuple[tuple[int, ...], list[tuple[float, float, float] | N
 Evaluated = tuple[Observation, int, float, bytes]
 
 
-def evaluator(
-    bench: Benchmark, protocol: Protocol, draw: SeedDraw, label: str, answers: Answers
+def evaluator(  # noqa: PLR0915 - one proposal, from what was asked to what is answered
+    bench: Benchmark,
+    protocol: Protocol,
+    draw: SeedDraw,
+    death: DeathDraw | None,
+    label: str,
+    answers: Answers,
 ) -> tuple[Callable[[Any], Evaluated], Callable[[Observation, int], None]]:
     """Return two functions: one answers a run's proposals, one is told what has ended.
 
@@ -79,10 +84,18 @@ def evaluator(
                 asked[key] -= 1  # it was not answered: the next time is no repeat
                 return Observation(cell, epoch, -math.inf, 0.0, "infeasible"), seed, math.nan, code
         value, seconds, extra = answer
+        total = seconds
         if resume:
-            paid, training.seconds = training.seconds, seconds
-            seconds -= paid
+            seconds -= training.seconds
+        if death is not None:
+            part = death((epoch - (training.epoch if resume else 0)) / full)
+            if part is not None:
+                asked[key] -= 1  # nothing came of it: the next time is no repeat
+                lost = (seconds + extra) * part
+                return Observation(cell, epoch, -math.inf, lost, "failed"), seed, math.nan, code
+        if resume:
             training.epoch, training.seed, training.running = epoch, seed, True
+            training.seconds = total
             training.score = value if maximize else -value
         observation = Observation(cell, epoch, value if maximize else -value, seconds + extra)
         if reuse:

@@ -64,7 +64,8 @@ def runs_frame(results: Results) -> pd.DataFrame:
     values, where the run has none), observed (its value as the search saw it), the objective (its
     final value: by default the mean over training seeds), regret (to the best mean in the table),
     the other reported metrics where there are any, and cpu_seconds. With a second objective also its
-    value of the incumbent, and hypervolume (of the run's front, 1 = the best front's).
+    value of the incumbent, and hypervolume (of the run's front, 1 = the best front's). Where workers may
+    die also died (evaluations) and lost (the simulated seconds that these took).
     """
     import pandas as pd
 
@@ -111,5 +112,7 @@ def runs_frame(results: Results) -> pd.DataFrame:
                     row[other] = float(finals[other][i])
                 if second is not None:
                     row["hypervolume"] = float(ratios[i])
+                if trials.died is not None and trials.lost is not None:
+                    row |= {"died": int(trials.died[i]), "lost": float(trials.lost[i])}
                 rows.append(row)
     return pd.DataFrame(rows)

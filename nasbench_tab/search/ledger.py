@@ -90,6 +90,8 @@ class Account(NamedTuple):
         overhead: Real processor seconds of a run: the strategy, and all bookkeeping around it.
         identification: ``k * (search + validation)``.
         automl: ``k * (search + validation) + final``.
+        died: Evaluations of a run whose worker died; this and the next are None where none can.
+        lost: Simulated seconds that they took; they are part of search.
     """
 
     benchmark: str
@@ -107,6 +109,8 @@ class Account(NamedTuple):
     overhead: Amount
     identification: Amount
     automl: Amount
+    died: Amount | None = None
+    lost: Amount | None = None
 
 
 def ledger(results: Results, *, searches: int = 1) -> list[Account]:
@@ -142,7 +146,7 @@ def ledger_rows(accounts: Sequence[Account]) -> list[dict[str, Any]]:
     ``"real"`` or empty for counts), mean, low, high, n, at_least, note.
     """
     units = dict.fromkeys(Account._fields[6:], ("s", "simulated"))
-    units |= dict.fromkeys(("evaluations", "distinct", "trainings"), ("", ""))
+    units |= dict.fromkeys(("evaluations", "distinct", "trainings", "died"), ("", ""))
     units["overhead"] = ("s", "real")
     return [
         {
@@ -155,6 +159,7 @@ def ledger_rows(accounts: Sequence[Account]) -> list[dict[str, Any]]:
         }
         for account in accounts
         for name in Account._fields[4:]
+        if getattr(account, name) is not None
     ]
 
 
@@ -223,6 +228,8 @@ def _account(
         ),
         identification=amount(k * once, note, at_least=lacking),
         automl=amount(*total, at_least=lacking),
+        died=None if trials.died is None else amount(trials.died),
+        lost=None if trials.lost is None else amount(trials.lost, clocks.elapsed.note),
     )
 
 

@@ -43,6 +43,7 @@ _MANIFEST: dict[str, Any] = {
             **dict.fromkeys(("evaluations?", "epoch?"), (int, _NONE)),
             **dict.fromkeys(("training?", "final_training?", "second?"), _TEXT),
             "seconds?": (*_NUMBER, _NONE),
+            "failures?": (*_NUMBER, _NONE),
             "seeds?": (str, int),
             "report?": [str],
             "workers?": int,

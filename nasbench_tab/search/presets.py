@@ -179,7 +179,7 @@ PRESETS = {
             source="Ying et al., ICML 2019; automl/nas_benchmarks 1b09906",
             protocol=Protocol(),
             space="nasbench101",
-            budgets=dict.fromkeys(("nb101", _C10, _C100, _IN16), 1e7),
+            budgets=dict.fromkeys(("nasbench101", _C10, _C100, _IN16), 1e7),
             epochs=108,
             settings={
                 "evolution": {"population": 100, "tournament": 10},

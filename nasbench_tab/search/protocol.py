@@ -17,6 +17,8 @@ from nasbench_tab.spaces.masked import MaskedSpace
 
 __all__ = ["check_protocol", "is_integer", "searched_epochs", "searched_space", "switches"]
 
+_MOST_FAIL = 0.99  # a search in which hardly any training ends would hardly ever end
+
 
 def searched_space(bench: Benchmark, protocol: Protocol) -> Space:
     """Return the space that a strategy may search under ``protocol``.
@@ -84,6 +86,11 @@ def check_protocol(protocol: Protocol, bench: Benchmark) -> None:
     if not (is_integer(protocol.patience) and protocol.patience > 0):
         raise InvalidArgumentError(
             f"patience must be a positive integer; got {protocol.patience!r}."
+        )
+    failures = 0 if protocol.failures is None else protocol.failures
+    if not (_is_number(failures) and 0 <= failures <= _MOST_FAIL):
+        raise InvalidArgumentError(
+            f"failures must be a probability of at most {_MOST_FAIL}; got {protocol.failures!r}."
         )
     for name, known in switches().items():
         value = getattr(protocol, name)

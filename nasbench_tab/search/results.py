@@ -54,6 +54,9 @@ class Trials(NamedTuple):
         free: ``(R,)`` proposals that cost nothing.
         stop: ``(R,)`` why each run ended.
         cpu_seconds: ``(R,)`` CPU time of each run, the only field that is not reproducible.
+        died: ``(R,)`` evaluations whose worker died; these three are None where none can.
+        lost: ``(R,)`` simulated seconds that they took.
+        last_died: ``(R,)`` simulated time of the last one; NaN where there was none.
     """
 
     runs: NDArray[np.int64]
@@ -67,6 +70,9 @@ class Trials(NamedTuple):
     free: NDArray[np.int64]
     stop: NDArray[np.str_]
     cpu_seconds: NDArray[np.float64]
+    died: NDArray[np.int64] | None = None
+    lost: NDArray[np.float64] | None = None
+    last_died: NDArray[np.float64] | None = None
 
 
 class Results:
@@ -123,7 +129,14 @@ class Results:
         key = (benchmark, strategy)
         if key not in self._cache:
             paths = [p for p in self.shard_paths if p.parts[-3:-1] == (benchmark, slug(strategy))]
-            self._cache[key] = _joined([read_shard(path) for path in paths])
+            parts = [read_shard(path) for path in paths]
+            for path, part in zip(paths, parts, strict=True):
+                if (part.died is not None) != bool(self.protocol.failures):
+                    raise ResultsError(
+                        f"{path} does not belong to this comparison: its protocol has failures = "
+                        f"{self.protocol.failures!r}. Run the comparison again."
+                    )
+            self._cache[key] = _joined(parts)
         return self._cache[key]
 
     @cached_property
@@ -229,9 +242,14 @@ def shard_path(directory: Path, benchmark: str, strategy: str, first: int, last:
 
 
 def write_shard(
-    path: Path, first: int, runs: list[Run], final: dict[str, NDArray[np.float64]]
+    path: Path,
+    first: int,
+    runs: list[Run],
+    final: dict[str, NDArray[np.float64]],
+    *,
+    failures: bool = False,
 ) -> None:
-    """Write one block of runs, all or nothing."""
+    """Write one block of runs, all or nothing; with what failed where there may be ``failures``."""
     trials = Trials(
         runs=np.arange(first, first + len(runs), dtype=np.int64),
         lengths=np.array([len(run.values) for run in runs], np.int64),
@@ -245,6 +263,12 @@ def write_shard(
         stop=np.array([run.stop for run in runs], np.str_),
         cpu_seconds=np.array([run.cpu_seconds for run in runs], np.float64),
     )
+    if failures:
+        trials = trials._replace(
+            died=np.array([run.died for run in runs], np.int64),
+            lost=np.array([run.lost for run in runs], np.float64),
+            last_died=np.array([run.last_died for run in runs], np.float64),
+        )
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **_arrays(trials))  # type: ignore[arg-type]
 
@@ -274,11 +298,13 @@ def read_shard(path: Path) -> Trials:
 
 def _check_shapes(trials: Trials) -> None:
     n_runs, n = len(trials.runs), len(trials.values)
+    deaths = [array for array in (trials.died, trials.lost, trials.last_died) if array is not None]
     per_run: tuple[NDArray[Any], ...] = (
         trials.lengths,
         trials.free,
         trials.stop,
         trials.cpu_seconds,
+        *deaths,
     )
     per_trial: tuple[NDArray[Any], ...] = (
         trials.architectures,
@@ -286,7 +312,11 @@ def _check_shapes(trials: Trials) -> None:
         trials.seeds,
         trials.seconds,
     )
-    if not trials.final or any(len(array) != n_runs for array in per_run):
+    if (
+        len(deaths) not in (0, 3)
+        or not trials.final
+        or any(len(array) != n_runs for array in per_run)
+    ):
         raise ValueError("its arrays do not belong together")
     if any(len(array) != n for array in (*per_trial, *trials.final.values())):
         raise ValueError("its arrays do not belong together")
@@ -297,12 +327,14 @@ def _check_shapes(trials: Trials) -> None:
 def protocol_fields(protocol: Protocol) -> dict[str, Any]:
     """Return the protocol as a manifest holds it.
 
-    Without a second objective there is no such field, so that results keep the hash that they had
-    before there was one.
+    Without a second objective there is no such field, and likewise where no worker dies, so that results
+    keep the hash that they had before there was one.
     """
     fields = protocol._asdict()
     if protocol.second is None:
         del fields["second"]
+    if protocol.failures is None:
+        del fields["failures"]
     return fields
 
 
@@ -313,15 +345,16 @@ def protocol_of(fields: dict[str, Any]) -> Protocol:
 
 
 def _arrays(trials: Trials) -> dict[str, NDArray[Any]]:
-    arrays = {name: value for name, value in trials._asdict().items() if name != "final"}
+    fields = trials._asdict().items()
+    arrays = {name: value for name, value in fields if name != "final" and value is not None}
     return {**arrays, **{f"final:{name}": values for name, values in trials.final.items()}}
 
 
 def _joined(parts: list[Trials]) -> Trials:
     fields = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in Trials._fields
-        if name != "final"
+        name: np.concatenate([_arrays(part)[name] for part in parts])
+        for name in _arrays(parts[0])
+        if not name.startswith("final:")
     }
     final = {name: np.concatenate([p.final[name] for p in parts]) for name in parts[0].final}
     return Trials(**fields, final=final)

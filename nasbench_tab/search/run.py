@@ -8,7 +8,7 @@
 The clock is simulated: each of ``workers`` workers takes a proposal as soon as it is free and gives
 the observation back when the training would have ended. A strategy that says what its own work takes
 (:class:`~nasbench_tab.records.CostedProposal`) moves the clock on by it. No real time enters any
-result (unless the protocol says ``overhead="measured"``).
+result (unless the protocol says ``overhead="measured"``). Workers may die (``failures``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from nasbench_tab.search.protocol import (
     searched_epochs,
     searched_space,
 )
-from nasbench_tab.search.randomness import run_generator, seed_draw
+from nasbench_tab.search.randomness import death_draw, run_generator, seed_draw
 from nasbench_tab.search.specs import strategy_spec
 from nasbench_tab.strategies.base import Strategy, StrategySpec
 
@@ -102,9 +103,10 @@ def searcher(
         if protocol.overhead == "measured":
             started = _Timed(started)
         draw = seed_draw(seed, bench.name, run)
-        evaluate, ended = evaluator(bench, protocol, draw, spec.label, answers)
-        trials, free, stop = _simulate(started, spec.label, protocol, evaluate, ended)
-        return _record(bench, trials, free, stop, time.process_time() - begin)
+        death = death_draw(seed, bench.name, run, protocol.failures)
+        evaluate, ended = evaluator(bench, protocol, draw, death, spec.label, answers)
+        ends = _simulate(started, spec.label, protocol, evaluate, ended)
+        return _record(bench, *ends, time.process_time() - begin)
 
     return search
 
@@ -129,16 +131,21 @@ def _simulate(  # noqa: PLR0915 - one loop, read from top to bottom
     protocol: Protocol,
     evaluate: Callable[[Any], Evaluated],
     ended: Callable[[Observation, int], None],
-) -> tuple[list[_Trial], int, str]:
-    """Run until the budget is spent; return trials, number of free proposals and why it ended."""
+) -> tuple[list[_Trial], list[tuple[float, float]], int, str]:
+    """Run until the budget is spent.
+
+    Return trials, for each that failed its end and what it took, number of free proposals and why it ended.
+    """
     limit = sys.maxsize if protocol.evaluations is None else protocol.evaluations
     budget = math.inf if protocol.seconds is None else protocol.seconds
     keep, resume = protocol.overshoot != "drop", protocol.resume == "continue"
     timed = strategy if isinstance(strategy, _Timed) else None
     idle, clock, started, free, stalled = protocol.workers, 0.0, 0, 0, 0
+    numbers = count()  # of all that began; those that failed are not counted as started
     flight: list[tuple[float, int, Observation, int, float, bytes]] = []  # a heap: end, number, ...
     later: dict[_Key, list[Observation]] = {}  # repeats of what is still in training
     trials: list[_Trial] = []
+    deaths: list[tuple[float, float]] = []
     stop = "budget"
     while True:
         while idle and started < limit and clock < budget:
@@ -157,10 +164,10 @@ def _simulate(  # noqa: PLR0915 - one loop, read from top to bottom
                 clock += _declared(label, proposal)
                 observation, seed, value, code = evaluate(proposal)
                 status = observation.status
-                if status == "ok":
+                if status in ("ok", "failed"):
                     seconds = observation.seconds
                     end = clock + seconds if seconds > 0 else clock  # NaN: there are no times
-                    heappush(flight, (end, started, observation, seed, value, code))
+                    heappush(flight, (end, next(numbers), observation, seed, value, code))
                     idle -= 1
                     started += 1
                     # Trainings that take no time never spend a budget of seconds alone.
@@ -179,18 +186,24 @@ def _simulate(  # noqa: PLR0915 - one loop, read from top to bottom
                 if flight and flight[0][0] > clock:  # what is in training may open something new
                     stalled = 0
                     break
-                stop, limit = "stalled", started
+                stop, limit = "stalled", 0
         if not flight:
-            return trials, free, stop
+            return trials, deaths, free, stop
         end, _, observation, seed, value, code = heappop(flight)
         clock = max(end, clock)  # the strategy's own work may have lasted longer
         idle += 1
-        if resume:
+        failed = observation.status == "failed"
+        if failed:
+            started -= 1
+        elif resume:
             ended(observation, seed)
         if clock <= budget or keep:
-            trials.append((code, observation.epoch, seed, value, clock))
+            if failed:
+                deaths.append((clock, observation.seconds))
+            else:
+                trials.append((code, observation.epoch, seed, value, clock))
             told = [observation]
-            if later:
+            if later and not failed:
                 told += later.pop(observation[:2], [])
             _tell(strategy, label, told)
 
@@ -264,7 +277,12 @@ def _failed(label: str, where: str, err: Exception) -> StrategyError:
 
 
 def _record(
-    bench: Benchmark, trials: list[_Trial], free: int, stop: str, cpu_seconds: float
+    bench: Benchmark,
+    trials: list[_Trial],
+    deaths: list[tuple[float, float]],
+    free: int,
+    stop: str,
+    cpu_seconds: float,
 ) -> Run:
     n, width = len(trials), len(bench.space.choices)
     cells, epochs, seeds, values, ends = zip(*trials, strict=True) if n else ((),) * 5
@@ -277,4 +295,7 @@ def _record(
         free=free,
         stop=stop,
         cpu_seconds=cpu_seconds,
+        died=len(deaths),
+        lost=math.fsum(seconds for _, seconds in deaths),
+        last_died=deaths[-1][0] if deaths and bench.has_seconds else math.nan,
     )

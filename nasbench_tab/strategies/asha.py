@@ -30,8 +30,8 @@ class Asha:
     be worse than later ones, which are promoted too: a rung may have sent on more than ``1/eta``.
     Of equal scores the one that came in first is the better.
 
-    Infeasible cells enter no rung. A cell drawn twice is trained twice; where the second answer is
-    only the first once more (``"repeat"``), it counts once.
+    Infeasible cells enter no rung. What failed is proposed again. A cell drawn twice is trained twice; where
+    the second answer is only the first once more (``"repeat"``), it counts once.
 
     Args:
         problem: Where to search.
@@ -51,6 +51,7 @@ class Asha:
         self._rungs = {epoch: _Rung(eta) for epoch in epochs[:-1]}
         self._downwards = [(self._rungs[low], high) for low, high in pairwise(epochs)][::-1]
         self._draw = draws(problem.space, rng).__next__
+        self._failed: list[Proposal] = []
 
     def ask(self, n: int) -> list[Proposal]:
         """Return promotions, and new cells where there is none to make."""
@@ -59,10 +60,14 @@ class Asha:
     def tell(self, observations: Sequence[Observation]) -> None:
         """Enter the scores into their rungs; those of full trainings decide nothing."""
         for cell, epoch, score, _, status in observations:
-            if epoch != self._full and status != "infeasible":
+            if status == "failed":
+                self._failed.append(Proposal(cell, epoch))
+            elif epoch != self._full and status != "infeasible":
                 self._rungs[epoch].enter(cell, score, repeat=status == "repeat")
 
     def _next(self) -> Proposal:
+        if self._failed:
+            return self._failed.pop(0)
         for rung, above in self._downwards:
             cell = rung.promoted()
             if cell is not None:

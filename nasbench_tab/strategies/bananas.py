@@ -20,7 +20,7 @@ from nasbench_tab.predictors.paths import Path, encoded, frequent, paths
 from nasbench_tab.records import Architecture, Problem
 from nasbench_tab.spaces.base import Space
 from nasbench_tab.strategies.base import real, whole
-from nasbench_tab.strategies.model_based import Fitted, ModelBased, has_graph, one_hot, unmasked
+from nasbench_tab.strategies.model_based import Fitted, ModelBased, has_graph, one_hot
 
 __all__ = ["Bananas"]
 
@@ -92,7 +92,6 @@ class Bananas(ModelBased):
                     f"{name} needs {what} to be one of {', '.join(known)}; got {value!r}."
                 )
         self._rated = predictor == "mlp"
-        self._whole = unmasked(problem.space)
         self._encoding = encoding if _has_paths(self._whole) else "one-hot"
         self._known: dict[Architecture, list[Path]] = {}
 

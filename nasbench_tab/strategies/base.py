@@ -9,7 +9,9 @@ A strategy is made by calling its class with ``(problem, rng, **settings)`` and 
 generator and must be the only source of randomness, and every setting has a name and a default.
 Where the protocol has a second objective, ``problem.cost`` says what a cell costs, less is better.
 Observations carry validation scores only, greater is better. With several workers, ``ask`` is called
-while earlier proposals are still being evaluated, and observations come back in any order. A method
+while earlier proposals are still being evaluated, and observations come back in any order. Where workers
+may die (``Protocol(failures=...)``), one whose status is ``"failed"`` says nothing of the cell, which may be
+proposed again: the strategies here that keep an account of what they proposed do so at once. A method
 whose own work takes time, scores of many cells for example, proposes
 :class:`~nasbench_tab.records.CostedProposal`, and pays for it.
 

@@ -94,7 +94,9 @@ class Bohb(Hyperband):
             if self._pending[key] <= 0:
                 del self._pending[key]
             # A cell may be infeasible only because it was asked for before; and an answer counts once.
-            if status == "ok" or not (cell in level.known or key in self._pending):
+            if status == "ok" or not (
+                status == "failed" or cell in level.known or key in self._pending
+            ):
                 level.enter(cell, score)
                 self._stale |= epoch >= self._at
 

@@ -82,7 +82,7 @@ class Dehb(Hyperband):
         super().tell(observations)
         for cell, epoch, score, _, status in observations:
             trials = self._trials.get((cell, epoch))
-            if trials:
+            if trials and status != "failed":
                 place, vector = trials.pop(0)
                 level = self._levels[epoch]
                 if status != "infeasible" and score >= level.scores[place]:

@@ -22,13 +22,17 @@ __all__ = ["Evolution"]
 _CHANGES = (
     1.5  # expected changes of the mutation "each-position": 6 edges, each with probability 1/4
 )
-_TRIES = (
-    100  # children drawn before a parent without measured neighbors of that kind is left as it is
-)
+# Children drawn before a parent without measured neighbors of that kind is left as it is; draws before a
+# known cell is taken.
+_TRIES = 100
 
 
 class Evolution:
     """The best of a tournament is mutated; the oldest member of the population dies.
+
+    A population all of whose neighbors are known would never come to anything new where known cells are free:
+    where a hundred proposals in a row were repeats or infeasible, the next are uniform draws of new cells, until
+    one is evaluated.
 
     Args:
         problem: Where to search.
@@ -40,6 +44,8 @@ class Evolution:
             early nodes change more often); ``"each-position"``: every position by itself, 1.5 changes
             expected, none possible (naszilla's).
     """
+
+    stuck = 100  # answers in a row that cost nothing, after which a child is a uniform draw
 
     def __init__(
         self,
@@ -57,6 +63,8 @@ class Evolution:
         self._uniform = uniforms(rng).__next__
         self._mutated = self._kernel(mutation)
         self._members: deque[tuple[float, Architecture]] = deque(maxlen=population)
+        self._told: set[Architecture] = set()
+        self._free = 0  # answers in a row that cost nothing
 
     def ask(self, n: int) -> list[Proposal]:
         """Return founders first, then mutations of tournament winners."""
@@ -66,11 +74,17 @@ class Evolution:
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Add what could be evaluated to the population; the oldest leaves."""
-        for observation in observations:
-            if observation.status != "infeasible":
-                self._members.append((observation.score, observation.architecture))
+        for cell, _, score, _, status in observations:
+            if status == "failed":
+                continue
+            self._told.add(cell)
+            self._free = 0 if status == "ok" else self._free + 1
+            if status != "infeasible":
+                self._members.append((score, cell))
 
     def _child(self) -> Architecture:
+        if self._free >= self.stuck:
+            return self._new()
         members, uniform = self._members, self._uniform
         count = len(members)
         if not count:  # more workers than founders, and nobody has come back: found some more
@@ -81,6 +95,14 @@ class Evolution:
             if score > best:
                 best, parent = score, candidate
         return self._mutated(parent)
+
+    def _new(self) -> Architecture:
+        """Return a uniform draw that was not told of before, if such is found."""
+        for _ in range(_TRIES):
+            [cell] = self._space.sample(self._rng, 1)
+            if cell not in self._told:
+                break
+        return cell
 
     def _kernel(self, mutation: str) -> Callable[[Architecture], Architecture]:
         kernels = {

@@ -43,8 +43,8 @@ class FreezeThaw:
     (``Protocol(resume="restart")``), going on is dear, and it pauses for nothing. Without times, epochs
     count.
 
-    Infeasible cells are given up. A cell drawn twice is trained twice; where the second answer is only the
-    first once more (``"repeat"``), it is not counted.
+    Infeasible cells are given up. What failed is proposed again. A cell drawn twice is trained twice; where
+    the second answer is only the first once more (``"repeat"``), it is not counted.
 
     Args:
         problem: Where to search.
@@ -76,6 +76,7 @@ class FreezeThaw:
         self._room = whole(name, "basket", basket)
         self._draw = draws(problem.space, rng).__next__
         self._running: dict[tuple[Architecture, int], list[_Training]] = {}
+        self._failed: list[Proposal] = []
         self._due: list[_Training] = []  # not to be paused
         self._paused: list[list[_Training]] = [[] for _ in self._epochs]  # ascending by score
         self._begun = 0
@@ -95,10 +96,14 @@ class FreezeThaw:
         """Learn from the scores, and pause what is not finished."""
         for observation in observations:
             running = self._running.get(observation[:2])
-            if running:
+            if observation.status == "failed":
+                self._failed.append(Proposal(*observation[:2]))
+            elif running:
                 self._ended(running.pop(0), observation)
 
     def _next(self) -> Proposal:
+        if self._failed:
+            return self._failed.pop(0)
         if self._due:
             return self._trained(self._due.pop(0))
         if self._unpaused:

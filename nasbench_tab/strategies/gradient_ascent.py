@@ -111,15 +111,17 @@ class GradientAscent:
     def tell(self, observations: Sequence[Observation]) -> None:
         """Keep the scores of what could be evaluated; an answer that is only a repeat counts once."""
         for observation in observations:
-            if observation.score > -math.inf and observation.status != "repeat":
+            if observation.status == "failed":
+                self._queue.append(observation.architecture)
+            elif observation.score > -math.inf and observation.status != "repeat":
                 self._cells.append(observation.architecture)
                 self._scores.append(observation.score)
 
     def _next(self) -> Architecture | None:
-        if self._drawn < self._initial or len(set(self._scores)) < 2:
-            self._drawn += 1
-            return self._fresh()
         if not self._queue:
+            if self._drawn < self._initial or len(set(self._scores)) < 2:
+                self._drawn += 1
+                return self._fresh()
             self._queue = self._batch_of_new()[::-1]
         return self._queue.pop() if self._queue else None
 

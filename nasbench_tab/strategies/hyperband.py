@@ -28,6 +28,7 @@ class Hyperband:
 
     While a rung is still in training, free workers begin the next bracket (Falkner, Klein and Hutter,
     "BOHB", ICML 2018, section 4.2), and go back to the older one as soon as it has something to propose.
+    What failed is proposed again.
 
     Args:
         problem: Where to search.
@@ -45,6 +46,7 @@ class Hyperband:
         self._epochs = level_epochs(self.name, problem.epochs, least, eta)
         self._draw = draws(problem.space, rng).__next__
         self._begun = 0
+        self._failed: list[Proposal] = []
         self._open: list[Bracket] = []  # the oldest first
         # Who waits for what is in training, below the full one; the first to ask is told first.
         self._owners: dict[tuple[Architecture, int], list[Bracket]] = {}
@@ -56,11 +58,16 @@ class Hyperband:
     def tell(self, observations: Sequence[Observation]) -> None:
         """Pass the scores on to their brackets; those of full trainings decide nothing."""
         for observation in observations:
+            if observation.status == "failed":
+                self._failed.append(Proposal(*observation[:2]))
+                continue
             owners = self._owners.get(observation[:2])
             if owners:
                 owners.pop(0).tell(observation)
 
     def _next(self) -> Proposal:
+        if self._failed:
+            return self._failed.pop(0)
         while True:
             for bracket in self._open:
                 proposal = bracket.next()

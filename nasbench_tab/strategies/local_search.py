@@ -13,9 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from nasbench_tab.records import Architecture, Observation, Problem, Proposal
+from nasbench_tab.spaces.base import Space
 from nasbench_tab.strategies.base import whole
 
-__all__ = ["LocalSearch"]
+__all__ = ["LocalSearch", "unvisited"]
 
 _WORST = float("-inf")
 
@@ -55,10 +56,13 @@ class LocalSearch:
         return proposals
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Move to a cell that is better than the current one."""
+        """Move to a cell that is better than the current one; what failed comes next once more."""
         for observation in observations:
             self._pending.discard(observation.architecture)
-            if observation.score > self._score:
+            if observation.status == "failed":
+                self._visited.discard(observation.architecture)
+                self._queue.append(observation.architecture)
+            elif observation.score > self._score:
                 self._score, self._current = observation.score, observation.architecture
                 if self._climbing:
                     self._queue = self._around(self._current)
@@ -82,15 +86,21 @@ class LocalSearch:
     def _restart(self) -> None:
         """Queue new random cells that were not visited."""
         self._current, self._score, self._climbing = None, _WORST, False
-        size = self._space.size
-        left = None if size is None else size - len(self._visited)
-        wanted = self._initial if left is None else min(self._initial, left)
-        starts: dict[Architecture, None] = {}
-        while len(starts) < wanted:
-            fresh = self._space.sample(self._rng, wanted)
-            starts.update((cell, None) for cell in fresh if cell not in self._visited)
-        self._queue = list(starts)[:wanted]
+        self._queue = unvisited(self._space, self._rng, self._visited, self._initial)
 
     def _around(self, cell: Architecture) -> list[Architecture]:
         near = self._space.neighbors(cell)
         return [near[i] for i in self._rng.permutation(len(near)).tolist()]
+
+
+def unvisited(
+    space: Space, rng: np.random.Generator, visited: set[Architecture], wanted: int
+) -> list[Architecture]:
+    """Return different uniform draws that were not visited, as many as wanted and left."""
+    if space.size is not None:
+        wanted = min(wanted, space.size - len(visited))
+    found: dict[Architecture, None] = {}
+    while len(found) < wanted:
+        fresh = space.sample(rng, wanted)
+        found.update((cell, None) for cell in fresh if cell not in visited)
+    return list(found)[:wanted]

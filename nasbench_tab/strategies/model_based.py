@@ -1,12 +1,12 @@
 """What model-based strategies have in common: fit, rate candidates, propose the best of them.
 
-A strategy says what its candidates are (``_pool``), how a predictor is fitted (``_fit``) and what a
-prediction is worth (``_worth``). The rest is here, the same for all:
+A strategy says how a predictor is fitted (``_fit``) and, where it is not the usual, what its candidates are
+(``_pool``) and what a prediction is worth (``_worth``). The rest is here, the same for all:
 
 - The first proposals are uniform draws, until ``n_init`` scores are known.
 - No network is proposed twice, whatever its spelling, not even while it is in training.
 - The model learns from full trainings only; scores of lower epochs are left aside, and infeasible cells
-  are remembered as proposed but teach nothing.
+  are remembered as proposed but teach nothing. What failed is proposed again.
 - Candidates are rated at once and the best ``batch`` of them proposed, one after the other; the model is
   fitted anew for the next batch. Nobody waits: a worker that asks early gets a cell.
 - Where every network was proposed, nothing more is.
@@ -68,12 +68,25 @@ class ModelBased:
         rng: The run's generator.
         n_init: Scores that are known before the first model is fitted.
         batch: Cells proposed of each rating.
+        pool: Candidates rated at once, where ``_pool`` is the one here.
+        parents: Best cells that are mutated for it, each equally often.
     """
 
     def __init__(
-        self, name: str, problem: Problem, rng: np.random.Generator, *, n_init: int, batch: int
+        self,
+        name: str,
+        problem: Problem,
+        rng: np.random.Generator,
+        *,
+        n_init: int,
+        batch: int,
+        pool: int = 200,
+        parents: int = 10,
     ) -> None:
         self._space, self._rng, self._full = problem.space, rng, problem.epochs[-1]
+        self._whole = unmasked(problem.space)
+        self._pool_size = whole(name, "pool", pool, least=2)
+        self._parents = whole(name, "parents", parents)
         self._n_init, self._batch = whole(name, "n_init", n_init), whole(name, "batch", batch)
         self._draw = draws(problem.space, rng).__next__
         self._seen: set[Architecture] = set()  # canonical: proposed, or told of
@@ -96,7 +109,10 @@ class ModelBased:
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Take note of the scores of full trainings; of two of one network, the first counts."""
-        for cell, epoch, score, _, _ in observations:
+        for cell, epoch, score, _, status in observations:
+            if status == "failed":
+                self._queue.append(cell)
+                continue
             network = self._space.canonical(cell)
             self._seen.add(network)
             if epoch == self._full and math.isfinite(score) and network not in self._scores:
@@ -104,8 +120,13 @@ class ModelBased:
                 self._fitted = None
 
     def _pool(self) -> list[Architecture]:
-        """Return candidates, none of them seen; none if there is none of their kind."""
-        raise NotImplementedError
+        """Return candidates, none of them seen; none if there is none of their kind.
+
+        By default half of them are neighbors of the best cells, the others uniform draws.
+        """
+        half = self._pool_size // 2
+        found = self._with_mutations({}, self._parents, math.ceil(half / self._parents), half)
+        return list(self._with_draws(found, self._pool_size).values())
 
     def _fit(self) -> Fitted:
         """Return a predictor fitted to the scores."""
@@ -135,12 +156,6 @@ class ModelBased:
         """Return the cells whose score is known, and the scores ``(n,)``, in the order they came in."""
         scores, cells = zip(*self._scores.values(), strict=True)
         return list(cells), np.array(scores)
-
-    def _mixed_pool(self, size: int, parents: int) -> list[Architecture]:
-        """Return candidates, half of them neighbors of the best cells, the others uniform draws."""
-        half = size // 2
-        found = self._with_mutations({}, parents, math.ceil(half / parents), half)
-        return list(self._with_draws(found, size).values())
 
     def _with_mutations(
         self,

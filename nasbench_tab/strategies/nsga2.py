@@ -80,10 +80,12 @@ class Nsga2:
         return list(map(Proposal, cells))
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Add to the generation; what is infeasible has no place in it."""
+        """Add to the generation; what is infeasible has no place in it, what failed is proposed again."""
         for observation in observations:
             self._pending -= 1
-            if observation.status != "infeasible":
+            if observation.status == "failed":
+                self._queue.insert(0, observation.architecture)
+            elif observation.status != "infeasible":
                 member = _Member(observation.architecture, losses(self._problem, observation))
                 self._children.append(member)
 

@@ -17,6 +17,7 @@ import numpy as np
 from nasbench_tab.records import Architecture, Observation, Problem, Proposal
 from nasbench_tab.strategies.base import uniforms, whole
 from nasbench_tab.strategies.dominance import Losses, dominates, losses
+from nasbench_tab.strategies.local_search import unvisited
 
 __all__ = ["ParetoLocalSearch"]
 
@@ -54,9 +55,13 @@ class ParetoLocalSearch:
         return proposals
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Take into the archive what no member dominates; what it dominates leaves."""
+        """Take into the archive what no member dominates; what failed comes next once more."""
         for observation in observations:
             self._pending.discard(observation.architecture)
+            if observation.status == "failed":
+                self._visited.discard(observation.architecture)
+                self._queue.append(observation.architecture)
+                continue
             point = losses(self._problem, observation)
             if observation.status == "infeasible" or any(
                 dominates(known, point) for known in self._archive.values()
@@ -86,11 +91,5 @@ class ParetoLocalSearch:
 
     def _restart(self) -> None:
         """Begin an empty archive with new random cells that were not visited."""
-        self._archive, size = {}, self._space.size
-        left = self._initial if size is None else size - len(self._visited)
-        wanted = min(self._initial, left)
-        starts: dict[Architecture, None] = {}
-        while len(starts) < wanted:
-            fresh = self._space.sample(self._rng, wanted)
-            starts.update((cell, None) for cell in fresh if cell not in self._visited)
-        self._queue = list(starts)[:wanted]
+        self._archive = {}
+        self._queue = unvisited(self._space, self._rng, self._visited, self._initial)

@@ -94,9 +94,12 @@ class PetridishGrowth:
         return proposals
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Add to the pool of possible parents, and to the model."""
+        """Add to the pool of possible parents, and to the model; what failed is proposed again."""
         for observation in observations:
             self._pending -= 1
+            if observation.status == "failed":
+                self._queue.append(observation.architecture)
+                continue
             if observation.status == "infeasible":
                 continue
             cell, score = observation.architecture, observation.score

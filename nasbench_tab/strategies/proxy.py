@@ -10,19 +10,15 @@ says what a proxy of the same quality would cost.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from nasbench_tab.errors import InvalidArgumentError
-from nasbench_tab.records import Architecture, CostedProposal, Observation, Problem, Proposal
+from nasbench_tab.records import Architecture, CostedProposal, Problem, Proposal
 from nasbench_tab.strategies.base import real, whole
 from nasbench_tab.strategies.evolution import Evolution
 
 __all__ = ["Proxy"]
-
-_STUCK = 10  # answers in a row that cost nothing, after which a child is a uniform draw
-_TRIES = 100  # of such draws before a known cell is taken
 
 
 class Proxy(Evolution):
@@ -46,6 +42,8 @@ class Proxy(Evolution):
         tournament: Likewise.
         seconds: Simulated seconds of one score; they are on the clock.
     """
+
+    stuck = 10
 
     def __init__(
         self,
@@ -74,8 +72,6 @@ class Proxy(Evolution):
         self._move = real("proxy", "move", move, least=0, below=math.nextafter(1.0, 2.0))
         self._seconds = real("proxy", "seconds", seconds, least=0, below=math.inf)
         self._known: dict[Architecture, float] = {}
-        self._told: set[Architecture] = set()
-        self._free = 0  # answers in a row that cost nothing
         self._owed = 0.0  # simulated seconds of scores that no proposal was charged with yet
         self._plain = self._mutated
         if self._children > 1:
@@ -94,22 +90,6 @@ class Proxy(Evolution):
             self._charged(self._founders.pop() if self._founders else self._child())
             for _ in range(n)
         ]
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        """Add to the population, and note whether anything new was evaluated."""
-        super().tell(observations)
-        for observation in observations:
-            self._told.add(observation.architecture)
-            self._free = 0 if observation.status == "ok" else self._free + 1
-
-    def _child(self) -> Architecture:
-        if self._free < _STUCK:
-            return super()._child()
-        for _ in range(_TRIES):
-            [cell] = self._space.sample(self._rng, 1)
-            if cell not in self._told:
-                break
-        return cell
 
     def _charged(self, cell: Architecture) -> Proposal | CostedProposal:
         owed, self._owed = self._owed, 0.0

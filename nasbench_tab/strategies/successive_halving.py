@@ -30,8 +30,9 @@ class SuccessiveHalving:
     survivor goes on to the full training at once. Of equal scores the one that came in first wins.
 
     A cell that is told to be infeasible is replaced by another draw, unless five brackets full of draws
-    were infeasible in a row: the bracket then goes on with what it has. A cell drawn twice is trained
-    twice; where the second answer is only the first once more (``"repeat"``), it counts once.
+    were infeasible in a row: the bracket then goes on with what it has. What failed is proposed again. A cell
+    drawn twice is trained twice; where the second answer is only the first once more (``"repeat"``), it counts
+    once.
 
     Args:
         problem: Where to search.
@@ -59,11 +60,12 @@ class SuccessiveHalving:
             configurations = eta ** (len(self._epochs) - 1)
         self._size = whole(name, "configurations", configurations)
         self._draw = draws(problem.space, rng).__next__
+        self._failed: list[Proposal] = []
         self._begin()
 
     def ask(self, n: int) -> list[Proposal]:
         """Return what is left of the current rung; it may be nothing while others are in training."""
-        proposals: list[Proposal] = []
+        proposals, self._failed = self._failed[:n], self._failed[n:]
         while len(proposals) < n:
             proposal = self._bracket.next()
             if proposal is not None:
@@ -77,7 +79,9 @@ class SuccessiveHalving:
     def tell(self, observations: Sequence[Observation]) -> None:
         """Note the scores of the current rung; those of the last rung decide nothing."""
         for observation in observations:
-            if observation.epoch != self._epochs[-1]:
+            if observation.status == "failed":
+                self._failed.append(Proposal(*observation[:2]))
+            elif observation.epoch != self._epochs[-1]:
                 self._bracket.tell(observation)
 
     def _begin(self) -> None:

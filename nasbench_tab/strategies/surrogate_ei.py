@@ -23,7 +23,6 @@ from nasbench_tab.strategies.model_based import (
     compressed,
     has_graph,
     one_hot,
-    unmasked,
 )
 
 __all__ = ["SurrogateEI"]
@@ -70,17 +69,11 @@ class SurrogateEI(ModelBased):
                 f"The strategy {name} needs XGBoost, which is not installed: "
                 "pip install 'nasbench_tab[surrogate]'."
             )
-        super().__init__(name, problem, rng, n_init=n_init, batch=batch)
-        self._pool_size = whole(name, "pool", pool, least=2)
-        self._parents = whole(name, "parents", parents)
+        super().__init__(name, problem, rng, n_init=n_init, batch=batch, pool=pool, parents=parents)
         self._settings = Settings(
             members=whole(name, "members", members), rounds=whole(name, "rounds", rounds)
         )
-        self._whole = unmasked(problem.space)
         self._graphs = has_graph(self._whole)
-
-    def _pool(self) -> list[Architecture]:
-        return self._mixed_pool(self._pool_size, self._parents)
 
     def _fit(self) -> Fitted:
         cells, scores = self._history()

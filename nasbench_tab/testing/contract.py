@@ -218,6 +218,8 @@ def check_strategy(
     require(
         len(some.values) > 0, f"{label} must go on when told that a cell is infeasible or a repeat"
     )
+    dying = run_search(spec, bench, protocol._replace(workers=3, failures=0.3), seed=1)
+    require(len(dying.values) > 0, f"{label} must go on when told that a worker died")
     for second in list(cost_metrics(bench))[:1]:
         both = run_search(spec, bench, protocol._replace(second=second), seed=1)
         require(

@@ -11,10 +11,13 @@ import pytest
 
 from nasbench_tab.benchmarks.tablefile import Column, Table, Training, write_table
 from nasbench_tab.records import Metric, Observation, Problem, Proposal, Protocol
+from nasbench_tab.report.card import write_card
 from nasbench_tab.search.compare import compare
 from nasbench_tab.search.results import Results
 from nasbench_tab.spaces.nasbench201 import NasBench201
 from nasbench_tab.strategies.base import StrategySpec
+
+from .cards import manifest, sample, undrawn
 
 #: Nobody should ever see this label as markup, neither in HTML nor in LaTeX.
 ODD_LABEL = "<b>50% & $x_1$</b> {#^~\\}"
@@ -106,3 +109,14 @@ def compared(home: Path, tmp_path: Path) -> Compared:
         )
 
     return run
+
+
+@pytest.fixture
+def plain_charts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    return undrawn(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def card_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return one page with all its charts, for the tests that only look at it."""
+    return write_card(tmp_path_factory.mktemp("card"), manifest(), sample())

@@ -30,7 +30,7 @@ NAN = float("nan")
 
 def account(label: str = "some", **amounts: Amount) -> Account:
     zero = Amount(0.0)
-    found: dict[str, Any] = dict.fromkeys(Account._fields[4:], zero)
+    found: dict[str, Any] = dict.fromkeys(Account._fields[4:-2], zero)
     return Account("small", label, 20, 1, **{**found, **amounts})
 
 
@@ -102,6 +102,18 @@ def test_notes_name_whom_they_are_about() -> None:
     notes = ledger_notes([account("a", search=said, tuning=other), account("b", search=said)])
     assert notes == ["Search: nobody looked.", "Tuning: two runs (a)."]
     assert ledger_notes([account("a")]) == []
+
+
+def test_what_died_with_its_worker_has_a_column_and_a_note() -> None:
+    assert "lost with workers that died" not in ledger_table([account()]).titles
+    dead = account(died=Amount(2.04, 1.5, 2.5, 20), lost=Amount(120.0))
+    table = ledger_table([dead])
+    assert table.titles[-1] == "lost with workers that died"
+    assert table.rows[0].cells[-1].text.replace("\u00a0", " ") == "2.0 min"
+    (note,) = ledger_notes([dead])
+    assert note.replace("\u00a0", " ") == (
+        "Evaluations of a run whose worker died: some 2.0 [1.5, 2.5]."
+    )
 
 
 def lucky(label: str, reason: str = "", n: int = 20) -> Optimism:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from search.toys import ToySpace, chi_squared
 
 from nasbench_tab.errors import InvalidArgumentError
-from nasbench_tab.records import Architecture, Metric, Observation, Problem
+from nasbench_tab.records import Architecture, Metric, Observation, Problem, Protocol
+from nasbench_tab.search.run import run_search
 from nasbench_tab.spaces.base import Space
 from nasbench_tab.spaces.masked import MaskedSpace
 from nasbench_tab.spaces.nasbench201 import NasBench201
@@ -212,6 +213,25 @@ def test_where_all_are_infeasible_draws_are_uniform() -> None:
     strategy = with_members([(cell, INFEASIBLE) for cell in FAR_APART], tournament=3)
     near = [min(differences(child, m) for m in FAR_APART) for child in children(strategy, 200)]
     assert max(near) > 1
+
+
+def test_after_a_hundred_free_answers_it_draws_new_cells_until_one_is_evaluated() -> None:
+    strategy = with_members([(FAR_APART[0], 1.0)] * 10)
+    again = Observation(FAR_APART[0], 1, 1.0, 0.0, "repeat")
+    strategy.tell([again] * 99)
+    assert parents(strategy, 50, FAR_APART[:1]) == [0] * 50
+    strategy.tell([again])
+    assert max(differences(child, FAR_APART[0]) for child in children(strategy, 50)) > 4
+    strategy.tell([again._replace(status="ok")])
+    assert parents(strategy, 50, FAR_APART[:1]) == [0] * 50
+
+
+def test_a_masked_space_does_not_hold_it_up() -> None:
+    """Cells of 3,125, each with a few neighbors: the populations of half of these runs close themselves in."""
+    protocol = Protocol(evaluations=200, missing="masked", repeats="reuse")
+    runs = [run_search("evolution", "nb201-fashion", protocol, run=i) for i in range(4)]
+    assert [run.stop for run in runs] == ["budget"] * 4
+    assert max(run.free for run in runs) > 1000
 
 
 @pytest.mark.parametrize("options", [{"population": 0}, {"population": -3}, {"tournament": 0}])

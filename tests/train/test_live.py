@@ -23,62 +23,18 @@ from nasbench_tab.errors import (
     TrainingError,
     UnknownNameError,
 )
-from nasbench_tab.records import Architecture, Observation, Protocol
+from nasbench_tab.records import Protocol
 from nasbench_tab.search.run import run_search
 from nasbench_tab.testing import check_benchmark
-from nasbench_tab.train import live
 from nasbench_tab.train.collect import collect
 from nasbench_tab.train.live import LiveBenchmark
 from nasbench_tab.train.log import pack, read_log
 from nasbench_tab.train.loop import CURVES, Trainer
-from nasbench_tab.train.tabulate import tabulate
 from nasbench_tab.train.tasks import TASKS
 
+from .lives import CELL, OTHER, TASK, WILD, bench_on, checkpoints, tabulated
 from .logs import SPACE
 from .trainings import EXACT
-
-_DIGITS = TASKS["nb201-digits"]
-#: Three epochs of two steps on 4x4 pixels.
-TASK = _DIGITS._replace(
-    name="tiny", recipe=_DIGITS.recipe._replace(side=4, epochs=3, batch=500, average=0.5)
-)
-WILD = TASK._replace(recipe=TASK.recipe._replace(peak=1e30))
-CELL: Architecture = (0, 0, 0, 3, 0, 0)
-OTHER: Architecture = (0, 0, 0, 2, 0, 0)
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "live.jsonl"
-
-
-@pytest.fixture
-def trainings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Architecture, int]]:
-    """What was trained, or gone on with."""
-    found: list[tuple[Architecture, int]] = []
-
-    class Counting(Trainer):
-        def __init__(self, arch: Architecture, recipe: Any, data: Any, seed: int) -> None:
-            found.append((arch, seed))
-            super().__init__(arch, recipe, data, seed)
-
-    monkeypatch.setattr(live, "Trainer", Counting)
-    return found
-
-
-def bench_on(log: Path, task: Any = TASK, **options: Any) -> Benchmark:
-    return LiveBenchmark(task, SPACE, log=log, device="cpu", **options)
-
-
-def checkpoints(log: Path) -> list[Path]:
-    return list(log.with_suffix(".checkpoints").glob("*"))
-
-
-def tabulated(log: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Benchmark:
-    monkeypatch.setenv("NASBENCH_TAB_HOME", str(folder))
-    tabulate([log], folder / "data" / "mine", SPACE)
-    return nbt.load("mine")
-
 
 # --- What it answers ----------------------------------------------------------------------------------
 
@@ -333,24 +289,6 @@ def test_diverged_trainings_are_missing(log: Path, trainings: list[Any]) -> None
     assert [run.status for run in read_log(log).runs] == ["diverged"] * 2
 
 
-@pytest.mark.parametrize("repeats", ["pay", "reuse"])
-@pytest.mark.parametrize("resume", ["restart", "continue"])
-def test_a_search_takes_a_diverged_cell_for_an_infeasible_one(
-    log: Path, trainings: list[Any], repeats: Any, resume: Any
-) -> None:
-    told: list[Observation] = []
-
-    def same_cell(_problem: object, _rng: object, history: list[Observation]) -> Any:
-        told[:] = history
-        return CELL if len(history) < 3 else None
-
-    protocol = Protocol(evaluations=5, repeats=repeats, resume=resume)
-    run = run_search(same_cell, bench_on(log, WILD), protocol)
-    assert [o.status for o in told] == ["infeasible"] * 3
-    assert (len(run.values), run.free, run.stop) == (0, 3, "exhausted")
-    assert len(trainings) == 1
-
-
 def test_the_mean_is_over_the_seeds_that_went_well(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -465,37 +403,3 @@ def test_numpy_integers_are_integers(log: Path) -> None:
     numbers: dict[str, Any] = {"epoch": np.int64(3), "seed": np.int64(0)}
     value = bench.query(CELL, **numbers)
     assert value == bench_on(log).query(CELL)
-
-
-# --- Searches -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seeds", ["random", "mean", 0])
-def test_a_search_runs_on_it(log: Path, trainings: list[Any], seeds: Any) -> None:
-    bench, protocol = bench_on(log), Protocol(evaluations=3, seeds=seeds)
-    run = nbt.run_search("random", bench, protocol, seed=1)
-    assert len(run.values) == 3
-    cells = [tuple(cell) for cell in run.architectures.tolist()]
-    assert run.values.tolist() == bench.query(cells).tolist()
-    assert len(trainings) == len(set(map(SPACE.canonical, cells)))
-    again = nbt.run_search("random", bench_on(log), protocol, seed=1)
-    assert again.values.tolist() == run.values.tolist()
-    assert again.seconds.tolist() == run.seconds.tolist()
-    assert len(trainings) == len(set(map(SPACE.canonical, cells)))
-
-
-@pytest.mark.parametrize("strategy", ["successive-halving", "asha"])
-def test_a_search_goes_on_with_paused_trainings(
-    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
-) -> None:
-    run = nbt.run_search(
-        strategy, bench_on(log), Protocol(evaluations=14, resume="continue"), seed=2
-    )
-    assert len(run.values) == 14
-    assert set(run.epochs.tolist()) > {1}
-    full = run.epochs == 3
-    table = tabulated(log, tmp_path, monkeypatch)
-    for cell, epoch, value in zip(
-        run.architectures[full].tolist(), run.epochs[full].tolist(), run.values[full], strict=True
-    ):
-        assert table.query(tuple(cell), epoch=epoch) == value
