@@ -252,12 +252,8 @@ def _origins(
 ) -> list[str]:
     if not origins:
         return [""] * len(cells)
-    named = any(label == training for label, _, _ in origins)
-    label = (
-        training if named else training.removesuffix("-curves")
-    )  # the same trainings, see nasbench301
     return [
-        origins.get((label, space.index(tuple(cell)), seed), "")
+        origins.get((training, space.index(tuple(cell)), seed), "")
         for cell, seed in zip(cells.tolist(), seeds, strict=True)
     ]
 

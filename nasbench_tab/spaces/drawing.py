@@ -55,36 +55,35 @@ _KINDS = {
     "graph": 7,
     "fc": 8,
 }
-# DARTS' operations are labelled apart in its two cells, and drawn alike.
-for _label, _name, _kind in (
-    ("skip_connect", "skip", 0),
-    ("sep_conv_3x3", "sep conv 3×3", 1),
-    ("sep_conv_5x5", "sep conv 5×5", 2),
-    ("avg_pool_3x3", "avg pool 3×3", 3),
-    ("max_pool_3x3", "max pool 3×3", 4),
-    ("dil_conv_3x3", "dil conv 3×3", 6),
-    ("dil_conv_5x5", "dil conv 5×5", 7),
-):
-    _NAMES |= {_label: _name, f"reduce_{_label}": _name}
-    _KINDS |= {_label: _kind, f"reduce_{_label}": _kind}
-# NAS-Bench-NLP's recurrent cells.
-for _label, _name, _kind in (
-    ("linear", "linear", 1),
-    ("blend", "blend", 4),
-    ("blend_gate", "gate", 0),
-    ("blend_rest", "1 − gate", 0),
-    ("elementwise_prod", "product", 2),
-    ("elementwise_sum", "sum", 8),
-    ("activation_tanh", "tanh", 3),
-    ("activation_sigm", "sigmoid", 5),
-    ("activation_leaky_relu", "leaky ReLU", 6),
-    *((label, label.replace("_", " "), 0) for label in ("x", "h_prev_0", "h_prev_1", "h_prev_2")),
-    *((label, label.replace("_", " "), 0) for label in ("h_new_0", "h_new_1", "h_new_2")),
-):
-    _NAMES[_label], _KINDS[_label] = _name, _kind
-for _label in ("normal_k-2", "normal_k-1", "reduce_k-2", "reduce_k-1"):
-    _NAMES[_label] = _label.replace("_k-", " k−")
-    _KINDS[_label] = 0
+# Name and kind. DARTS' operations are labelled apart in its two cells, and drawn alike.
+_DARTS = {
+    "skip_connect": ("skip", 0),
+    "sep_conv_3x3": ("sep conv 3×3", 1),
+    "sep_conv_5x5": ("sep conv 5×5", 2),
+    "avg_pool_3x3": ("avg pool 3×3", 3),
+    "max_pool_3x3": ("max pool 3×3", 4),
+    "dil_conv_3x3": ("dil conv 3×3", 6),
+    "dil_conv_5x5": ("dil conv 5×5", 7),
+}
+_RECURRENT = {
+    "linear": ("linear", 1),
+    "blend": ("blend", 4),
+    "blend_gate": ("gate", 0),
+    "blend_rest": ("1 − gate", 0),
+    "elementwise_prod": ("product", 2),
+    "elementwise_sum": ("sum", 8),
+    "activation_tanh": ("tanh", 3),
+    "activation_sigm": ("sigmoid", 5),
+    "activation_leaky_relu": ("leaky ReLU", 6),
+}
+_ENDS = {
+    "x": ("x", 0),
+    **{f"{half}_k-{i}": (f"{half} k−{i}", 0) for half in ("normal", "reduce") for i in (2, 1)},
+    **{f"h_{age}_{k}": (f"h {age} {k}", 0) for age in ("prev", "new") for k in range(3)},
+}
+_MORE = {**_DARTS, **{f"reduce_{op}": drawn for op, drawn in _DARTS.items()}, **_RECURRENT, **_ENDS}
+_NAMES |= {label: name for label, (name, _) in _MORE.items()}
+_KINDS |= {label: kind for label, (_, kind) in _MORE.items()}
 # (fill, outline) on white; the outlines are the palette of Okabe and Ito, two of them darkened.
 _COLOURS = (
     ("#f1f1f1", "#7a7a7a"),

@@ -225,6 +225,15 @@ def test_other_settings_are_another_training(tmp_path: Path) -> None:
     assert "learning_rate 0.03" in manifest["protocol"]
 
 
+def test_too_many_settings_are_refused(tmp_path: Path) -> None:
+    logs = some()
+    for i, log in enumerate(logs.values()):
+        log["optimized_hyperparamater_config"][LEARNING_RATE] = 0.01 + i / 1000
+    with pytest.raises(FormatError, match=rf"in 40 different ways, .* differ in {LEARNING_RATE}"):
+        importer.import_nasbench301(written(tmp_path / "logs", logs), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_swapped_splits_are_refused(tmp_path: Path) -> None:
     logs = some()
     for log in logs.values():

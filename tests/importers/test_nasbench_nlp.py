@@ -181,6 +181,13 @@ def test_other_settings_are_another_training(tmp_path: Path) -> None:
     assert table.default_training == f"{EPOCHS}-epochs"
 
 
+def test_too_many_settings_are_refused(tmp_path: Path) -> None:
+    logs = [a_log(ARCHS[0], draw=i, lr=0.01 + i / 1000) for i in range(17)]
+    with pytest.raises(FormatError, match="in 17 different ways, at most 16 expected"):
+        importer.import_nasbench_nlp(zipped(tmp_path / "logs.zip", logs), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_swapped_splits_are_refused(tmp_path: Path) -> None:
     logs = [a_log(arch) for arch in ARCHS]
     for log in logs:
