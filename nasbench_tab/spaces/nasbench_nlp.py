@@ -25,7 +25,9 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from functools import lru_cache
+from operator import lt
 from typing import Any
 
 import numpy as np
@@ -55,7 +57,7 @@ __all__ = ["INTERMEDIATE", "NasBenchNLP", "parameters"]
 #: Numbers of intermediate nodes that the generator is run with, before what is not used is removed.
 INTERMEDIATE = (7, 14, 21)
 
-_WEIGHTS = (3 / 6, 1 / 6, 1 / 6, 1 / 6)  # of linear, blend, product and sum
+_CUMULATIVE = (3 / 6, 4 / 6, 5 / 6)  # of linear, blend and product; the rest is sum
 _THREE = 1 / 5  # how often a linear node has three inputs, not two
 _LAYERS = ((400, 600), (600, 600), (600, 400))  # (input, hidden) of the language model's layers
 _STATE = re.compile(r"h_(prev|new)_(\d{1,3})")
@@ -81,7 +83,7 @@ class NasBenchNLP(Space):
 
     def contains(self, arch: Architecture) -> bool:
         """Return whether ``arch`` is in range and a cell that obeys :attr:`rule`."""
-        if not super().contains(arch):
+        if len(arch) != len(self.choices) or min(arch) < 0 or not all(map(lt, arch, self.choices)):
             return False
         cell = decoded(arch)
         return cell is not None and problem_of(cell) is None
@@ -338,7 +340,7 @@ def _drawn(rng: np.random.Generator, states: int, size: int) -> Cell | None:
     base = [0, *range(1, 1 + states)]
     active: list[int] = []  # activations: what a linear node may take
     while len(operations) < states + size:
-        op = int(rng.choice(4, p=_WEIGHTS))
+        op = bisect_right(_CUMULATIVE, rng.random())
         if op == LINEAR:
             known = base + active
             count = min(2 + (rng.random() < _THREE), len(known))
@@ -347,14 +349,14 @@ def _drawn(rng: np.random.Generator, states: int, size: int) -> Cell | None:
             count = 3 if op == BLEND else 2
             if count > len(known):
                 continue
-        chosen = tuple(known[i] for i in rng.choice(len(known), count, replace=False))
+        chosen = tuple(known[i] for i in rng.permutation(len(known))[:count].tolist())
         operations.append(op)
         inputs.append(chosen if op == BLEND else tuple(sorted(chosen)))
         if op == LINEAR:
             operations.append(ACTIVATIONS[int(rng.integers(len(ACTIVATIONS)))])
             inputs.append((FIRST + len(operations) - 2,))
             active.append(FIRST + len(operations) - 1)
-    new = rng.choice(len(operations), states, replace=False).tolist()
+    new = rng.permutation(len(operations))[:states].tolist()
     if any(1 <= source < FIRST for node in new for source in inputs[node]):
         return None
     used = set(new)

@@ -42,8 +42,7 @@ def neighbors(cell: Cell) -> list[Cell]:
 
 def _is_whole(cell: Cell) -> bool:
     """Return whether everything in the cell is used, and x by linear nodes only: all that a move can break."""
-    used = {source for sources in cell.inputs for source in sources}
-    used.update([FIRST + node for node in cell.states])
+    used = {FIRST + node for node in cell.states}.union(*cell.inputs)
     whole = len(used) == 1 + len(cell.states) + len(cell.operations)
     return whole and not any(
         sources[0] == 0 or (op == BLEND and 0 in sources)

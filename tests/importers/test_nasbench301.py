@@ -141,16 +141,20 @@ def test_origins_reach_the_fit(tmp_path: Path) -> None:
     assert np.isfinite(final.seconds).all()
 
 
-def test_a_surrogate_can_be_fitted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("training", "epochs"),
+    [
+        ("100-epochs", (100,)),
+        pytest.param("100-epochs-curves", tuple(range(1, 13)), marks=pytest.mark.slow),
+    ],
+)
+def test_a_surrogate_can_be_fitted(training: str, epochs: tuple[int, ...], tmp_path: Path) -> None:
     written(tmp_path / "logs", some())
     imported(tmp_path / "logs", tmp_path / "out")
-    for training, epochs in (("100-epochs", (100,)), ("100-epochs-curves", tuple(range(1, 13)))):
-        runs = observe(tmp_path / "out" / "nb301", training=training).runs
-        surrogate, held_out = fit_surrogate(
-            runs, np.random.default_rng(0), settings=Settings(rounds=5)
-        )
-        assert surrogate.epochs == epochs
-        assert np.isfinite(held_out["valid_accuracy"].mean).all()
+    runs = observe(tmp_path / "out" / "nb301", training=training).runs
+    surrogate, held_out = fit_surrogate(runs, np.random.default_rng(0), settings=Settings(rounds=2))
+    assert surrogate.epochs == epochs
+    assert np.isfinite(held_out["valid_accuracy"].mean).all()
 
 
 def test_without_curves_the_figures_at_the_end_are_there(tmp_path: Path) -> None:
