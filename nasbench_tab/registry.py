@@ -69,6 +69,7 @@ _SPACES = {
     "darts": "nasbench_tab.spaces.darts:Darts",
     "nasbench-nlp": "nasbench_tab.spaces.nasbench_nlp:NasBenchNLP",
     "nasbench-macro": "nasbench_tab.spaces.nasbench_macro:NasBenchMacro",
+    "nats-size": "nasbench_tab.spaces.nats_size:NatsSize",
 }
 _STRATEGIES = {
     "random": "nasbench_tab.strategies.random_search:RandomSearch",

@@ -36,6 +36,26 @@ FORMATS: dict[str, Format] = {
         "nasbench_full.tfrecord or nasbench_only108.tfrecord",
         "nasbench101 or nasbench101-only108",
     ),
+    "hw-nas-bench": Format(
+        "nasbench_tab.importers.hw_nas_bench:import_hw_nas_bench",
+        "HW-NAS-Bench-v1_0.pickle, or hw_<dataset>.csv files",
+        "copies of the NAS-Bench-201 tables with latency and energy on six devices",
+    ),
+    "nats-tss": Format(
+        "nasbench_tab.importers.nats:import_nats_tss",
+        'NATS-tss-v1_0-3ffb9.pickle.pbz2, or its "simple" folder or tar',
+        "nats-tss-cifar10, nats-tss-cifar100, nats-tss-imagenet16-120",
+    ),
+    "nats-sss": Format(
+        "nasbench_tab.importers.nats:import_nats_sss",
+        'NATS-sss-v1_0-50262.pickle.pbz2, or its "simple" folder or tar',
+        "nats-sss-cifar10, nats-sss-cifar100, nats-sss-imagenet16-120",
+    ),
+    "nasbench201": Format(
+        "nasbench_tab.importers.nats:import_nasbench201",
+        "NAS-Bench-201-v1_0-e61699.pth or NAS-Bench-201-v1_1-096897.pth",
+        "nb201v10-<dataset> or nb201v11-<dataset> for cifar10, cifar100, imagenet16-120",
+    ),
     "nasbench301": Format(
         "nasbench_tab.importers.nasbench301:import_nasbench301",
         "the log folders <optimizer>/results_<i>.json, or a zip or tar of them",
