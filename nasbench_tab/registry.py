@@ -66,6 +66,9 @@ _SPACES = {
     "nasbench201-macro": "nasbench_tab.spaces.nasbench201_macro:NasBench201Macro",
     "nasbench-graph": "nasbench_tab.spaces.nasbench_graph:NasBenchGraph",
     "nasbench-graph-proteins": "nasbench_tab.spaces.nasbench_graph:NasBenchGraphProteins",
+    "darts": "nasbench_tab.spaces.darts:Darts",
+    "nasbench-nlp": "nasbench_tab.spaces.nasbench_nlp:NasBenchNLP",
+    "nasbench-macro": "nasbench_tab.spaces.nasbench_macro:NasBenchMacro",
     "nats-size": "nasbench_tab.spaces.nats_size:NatsSize",
 }
 _STRATEGIES = {

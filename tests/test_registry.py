@@ -33,6 +33,9 @@ SHIPPED_SPACES = {
     "nasbench201-macro",
     "nasbench-graph",
     "nasbench-graph-proteins",
+    "darts",
+    "nasbench-nlp",
+    "nasbench-macro",
 }
 SHIPPED_STRATEGIES = {
     *("random", "evolution", "local-search", "reinforce", "successive-halving", "asha"),

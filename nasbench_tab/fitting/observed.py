@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_tab.benchmarks.origins import Origins, read_origins
 from nasbench_tab.benchmarks.tablefile import Table, read_manifest, read_table
 from nasbench_tab.errors import SurrogateError, UnknownNameError, unknown_name
 from nasbench_tab.fitting.finished import counterpart, data_hash, runs_of
@@ -105,7 +106,8 @@ def observe(
     if tables:
         manifest = read_manifest(tables[0])
         table = read_table(tables[0], manifest)
-        seen = observe_table(table, load_space(table.space), manifest, objective, training)
+        origins = read_origins(tables[0])
+        seen = observe_table(table, load_space(table.space), manifest, objective, training, origins)
     elif training is not None:
         raise SurrogateError(
             f"training = {training!r} is about a table, but {paths[0]} is a log: it has one way."
@@ -176,6 +178,7 @@ def observe_table(
     manifest: Mapping[str, Any],
     objective: str | None = None,
     training: str | None = None,
+    origins: Origins | None = None,
 ) -> Observed:
     """Return the finished runs of a table: every architecture and seed with a value at the end.
 
@@ -185,6 +188,7 @@ def observe_table(
         manifest: Its words; all of them may be missing.
         objective: As for :func:`observe`.
         training: As for :func:`observe`.
+        origins: Why its trainings were made, as far as it is known.
 
     Raises:
         SurrogateError: As :func:`observe`.
@@ -208,11 +212,12 @@ def observe_table(
     names = [objective, *counterpart(objective, way.columns)]
     unknown = np.full(way.columns[objective].values.shape, np.nan)
     seconds = way.columns["train_seconds"].values if "train_seconds" in way.columns else unknown
+    cells, seeds = table.architectures[place], np.array(way.seeds, np.int64)[seed].tolist()
     runs = runs_of(
         space,
-        table.architectures[place],
-        np.array(way.seeds, np.int64)[seed].tolist(),
-        [""] * len(place),
+        cells,
+        seeds,
+        _origins(space, label, cells, seeds, origins or {}),
         way.epochs,
         {n: (way.columns[n].metric, way.columns[n].values[place, seed]) for n in names},
         seconds[place, seed],
@@ -240,6 +245,17 @@ def observe_table(
             "data": [f"table {table.name} {manifest.get('hash', '')}".strip()],
         },
     )
+
+
+def _origins(
+    space: Space, training: str, cells: NDArray[np.uint8], seeds: list[int], origins: Origins
+) -> list[str]:
+    if not origins:
+        return [""] * len(cells)
+    return [
+        origins.get((training, space.index(tuple(cell)), seed), "")
+        for cell, seed in zip(cells.tolist(), seeds, strict=True)
+    ]
 
 
 def _path_of(source: str | Path) -> Path:

@@ -56,6 +56,21 @@ FORMATS: dict[str, Format] = {
         "NAS-Bench-201-v1_0-e61699.pth or NAS-Bench-201-v1_1-096897.pth",
         "nb201v10-<dataset> or nb201v11-<dataset> for cifar10, cifar100, imagenet16-120",
     ),
+    "nasbench301": Format(
+        "nasbench_tab.importers.nasbench301:import_nasbench301",
+        "the log folders <optimizer>/results_<i>.json, or a zip or tar of them",
+        "nb301",
+    ),
+    "nasbench-nlp": Format(
+        "nasbench_tab.importers.nasbench_nlp:import_nasbench_nlp",
+        "logs.zip, a folder of its files, or the folder of the authors' repository",
+        "nasbench-nlp-ptb, nasbench-nlp-wikitext-2",
+    ),
+    "nasbench-macro": Format(
+        "nasbench_tab.importers.nasbench_macro:import_nasbench_macro",
+        "nas-bench-macro_cifar10.json",
+        "nasbench-macro-cifar10",
+    ),
 }
 
 

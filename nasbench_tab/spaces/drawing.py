@@ -39,6 +39,7 @@ _NAMES = {
 _KINDS = {
     "skip_connect": 0,
     "skip": 0,
+    "identity": 0,
     "nor_conv_3x3": 1,
     "nor_conv_1x1": 2,
     "avg_pool_3x3": 3,
@@ -54,6 +55,35 @@ _KINDS = {
     "graph": 7,
     "fc": 8,
 }
+# Name and kind. DARTS' operations are labelled apart in its two cells, and drawn alike.
+_DARTS = {
+    "skip_connect": ("skip", 0),
+    "sep_conv_3x3": ("sep conv 3×3", 1),
+    "sep_conv_5x5": ("sep conv 5×5", 2),
+    "avg_pool_3x3": ("avg pool 3×3", 3),
+    "max_pool_3x3": ("max pool 3×3", 4),
+    "dil_conv_3x3": ("dil conv 3×3", 6),
+    "dil_conv_5x5": ("dil conv 5×5", 7),
+}
+_RECURRENT = {
+    "linear": ("linear", 1),
+    "blend": ("blend", 4),
+    "blend_gate": ("gate", 0),
+    "blend_rest": ("1 − gate", 0),
+    "elementwise_prod": ("product", 2),
+    "elementwise_sum": ("sum", 8),
+    "activation_tanh": ("tanh", 3),
+    "activation_sigm": ("sigmoid", 5),
+    "activation_leaky_relu": ("leaky ReLU", 6),
+}
+_ENDS = {
+    "x": ("x", 0),
+    **{f"{half}_k-{i}": (f"{half} k−{i}", 0) for half in ("normal", "reduce") for i in (2, 1)},
+    **{f"h_{age}_{k}": (f"h {age} {k}", 0) for age in ("prev", "new") for k in range(3)},
+}
+_MORE = {**_DARTS, **{f"reduce_{op}": drawn for op, drawn in _DARTS.items()}, **_RECURRENT, **_ENDS}
+_NAMES |= {label: name for label, (name, _) in _MORE.items()}
+_KINDS |= {label: kind for label, (_, kind) in _MORE.items()}
 # (fill, outline) on white; the outlines are the palette of Okabe and Ito, two of them darkened.
 _COLOURS = (
     ("#f1f1f1", "#7a7a7a"),

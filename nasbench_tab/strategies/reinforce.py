@@ -14,11 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_tab.errors import StrategyError
 from nasbench_tab.records import Architecture, Observation, Problem, Proposal
 from nasbench_tab.strategies.base import real
 
 __all__ = ["Reinforce"]
 
+_TRIES = 200_000  # draws until one is an architecture; seconds
 _DECAY1, _DECAY2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's published constants
 
 
@@ -68,11 +70,16 @@ class Reinforce:
                 self._learn(observation.architecture, observation.score)
 
     def _sample(self) -> Architecture:
-        while True:
+        for _ in range(_TRIES):
             draws = self._rng.random(len(self._cumulative)).tolist()
             cell = tuple(map(bisect_right, self._cumulative, draws))
             if self._space.contains(cell):
                 return cell
+        raise StrategyError(
+            f"Of {_TRIES:,} draws of the policy none is an architecture of {self._space.name}: it draws each "
+            "position by itself, and almost no such tuple is one there. Use a strategy that moves from cell "
+            "to cell, evolution for example."
+        )
 
     def _learn(self, cell: Architecture, reward: float) -> None:
         self._average = self._momentum * self._average + (1 - self._momentum) * reward

@@ -10,12 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from search.toys import ToySpace, chi_squared
 
-from nasbench_tab.errors import InvalidArgumentError
+from nasbench_tab.errors import InvalidArgumentError, StrategyError
 from nasbench_tab.records import Architecture, Metric, Observation, Problem
 from nasbench_tab.spaces.base import Space
 from nasbench_tab.spaces.masked import MaskedSpace
 from nasbench_tab.spaces.nasbench201 import NasBench201
 from nasbench_tab.spaces.nasbench_graph import NasBenchGraphProteins
+from nasbench_tab.spaces.nasbench_nlp import NasBenchNLP
+from nasbench_tab.strategies import reinforce
 from nasbench_tab.strategies.reinforce import Reinforce
 
 METRIC = Metric("score", "valid", "max", "points")
@@ -233,3 +235,13 @@ def test_settings_out_of_range_are_refused(options: dict[str, Any]) -> None:
 def test_settings_must_be_numbers_that_make_sense(setting: str, value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="reinforce needs"):
         started(**{setting: value})
+
+
+def test_a_space_that_positions_do_not_hit_is_said_and_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reinforce, "_TRIES", 100)
+    with pytest.raises(
+        StrategyError, match="Of 100 draws of the policy none is an architecture of"
+    ):
+        started(NasBenchNLP()).ask(1)
