@@ -93,8 +93,9 @@ def info(name: Annotated[str, typer.Argument(help="A benchmark.")]) -> None:
         _print_rows(name, str(about.get("about", {}).get("title", name)), _about_surrogate(bench))
         _print_metrics(bench, {})
         return
+    of_all = "" if bench.space.size is None else f"of {bench.space.size} "
     rows = {
-        "space": f"{bench.space.name}: {len(bench.measured())} of {bench.space.size} architectures answered for",
+        "space": f"{bench.space.name}: {len(bench.measured())} {of_all}architectures answered for",
         "coverage": about.get("coverage", ""),
         "training": f"{bench.training} on {bench.dataset}",
         "protocol": about.get("protocol", ""),
