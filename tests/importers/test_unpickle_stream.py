@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasbench_tab.errors import FormatError, UnsafePickleError
-from nasbench_tab.importers import bytestream
+from nasbench_tab.importers import bytestream, unpickle_stream
 from nasbench_tab.importers.bytestream import ByteStream
 from nasbench_tab.importers.unpickle_stream import stream_plain
 
@@ -147,8 +147,8 @@ def items_of(data: bytes) -> tuple[Any, dict[Any, Any]]:
     return read(data, items="items", take=take), taken
 
 
-@protocols
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 999, 1000, 1001, 2500])
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 1000, 1001, 2001])
 def test_items_are_handed_over_in_order(protocol: int, n: int) -> None:
     items = {i: OrderedDict(a={"values": {j: i + j / 7 for j in range(5)}}) for i in range(n)}
     outer, taken = items_of(
@@ -303,7 +303,9 @@ def test_an_announced_length_is_not_allocated(code: bytes) -> None:
     assert peak < 2**20
 
 
-def test_a_bomb_of_operations_is_refused() -> None:
+def test_a_bomb_of_operations_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpickle_stream, "_MOST_OPERATIONS", 2**16)
+
     class Nones:
         def __init__(self) -> None:
             self.start = b"\x80\x04"
