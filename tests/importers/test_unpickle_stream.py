@@ -230,6 +230,14 @@ def test_memory_does_not_grow_with_the_items(
     assert many - few < 180 * 5000
 
 
+def test_an_error_of_the_taker_is_its_own() -> None:
+    def take(key: object, value: object) -> None:
+        raise KeyError("no fault of the file")
+
+    with pytest.raises(KeyError, match="no fault"):
+        read(pickle.dumps({"items": {1: {}}}, 4), items="items", take=take)
+
+
 # --- What is refused ----------------------------------------------------------------------------------
 
 
