@@ -61,6 +61,7 @@ __all__ = [
 SOURCES = ("table", "surrogate", "mixed", "live")
 
 _SPACES = {
+    "nasbench101": "nasbench_tab.spaces.nasbench101:NasBench101",
     "nasbench201": "nasbench_tab.spaces.nasbench201:NasBench201",
     "nasbench201-macro": "nasbench_tab.spaces.nasbench201_macro:NasBench201Macro",
     "nasbench-graph": "nasbench_tab.spaces.nasbench_graph:NasBenchGraph",

@@ -31,9 +31,11 @@ MAY: dict[str, set[str]] = {
     "benchmarks": {"errors", "records", "spaces", "atomic", "toml", "stats", "predictors"},
     # Beside the benchmarks: finding them, filling them, training for them.
     "registry": {"errors", "records", "spaces", "paths", "benchmarks", "train", "predictors"},
-    "importers": {"errors", "records", "spaces", "atomic", "benchmarks"},
+    "importers": {"errors", "records", "spaces", "atomic", "benchmarks", "paths"},
     "train": {*("errors", "records", "spaces", "atomic", "paths", "benchmarks", "importers"), ROOT},
 }
+# Other benchmarks' interfaces, answered from records and tables.
+MAY["compat"] = {"errors", "records", "spaces", "paths", "benchmarks", "importers"}
 # From runs to a surrogate: it reads logs and tables, and knows nothing of searches.
 MAY["fitting"] = {*MAY["train"], "stats", "predictors", "train", "registry", ROOT}
 # Optimizers of other libraries: strategies themselves, driven by the one loop there is.

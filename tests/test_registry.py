@@ -27,7 +27,13 @@ from nasbench_tab.spaces.nasbench201 import NasBench201
 from nasbench_tab.strategies.evolution import Evolution
 from nasbench_tab.strategies.random_search import RandomSearch
 
-SHIPPED_SPACES = {"nasbench201", "nasbench201-macro", "nasbench-graph", "nasbench-graph-proteins"}
+SHIPPED_SPACES = {
+    "nasbench101",
+    "nasbench201",
+    "nasbench201-macro",
+    "nasbench-graph",
+    "nasbench-graph-proteins",
+}
 SHIPPED_STRATEGIES = {
     *("random", "evolution", "local-search", "reinforce", "successive-halving", "asha"),
     *("hyperband", "bohb", "dehb", "freeze-thaw"),

@@ -6,6 +6,7 @@ of the ratios of neighboring repeats, so that a machine that slows down for a wh
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -23,6 +24,8 @@ from typing import Any
 
 import numpy as np
 from bench_adapters import bench_adapters
+from bench_large import bench_large
+from bench_official import RECORDS, bench_official
 from bench_strategies import bench_strategies
 from bench_surrogate import bench_surrogate
 from bench_timing import line, side_by_side
@@ -275,13 +278,18 @@ BENCHES = {
     "surrogate": bench_surrogate,
     "train": bench_train,
     "adapters": bench_adapters,
+    "large": bench_large,
 }
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or list(BENCHES)
-    for name in wanted:
+    parser = argparse.ArgumentParser(description="Measure every speed that the README claims.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which; all without one")
+    parser.add_argument("--records", type=int, default=RECORDS, help="of the official file")
+    given = parser.parse_args()
+    BENCHES["official"] = partial(bench_official, given.records)
+    for name in given.names:
         if name not in BENCHES:
             sys.exit(f"Unknown bench {name!r}. Known: {', '.join(BENCHES)}.")
-    for name in wanted:
+    for name in given.names or list(BENCHES):
         BENCHES[name]()
         print()

@@ -19,6 +19,7 @@ import numpy as np
 from bench_timing import line, side_by_side
 from numpy.typing import NDArray
 
+from nasbench_tab.benchmarks.table import TableBenchmark
 from nasbench_tab.benchmarks.tablefile import (
     Column,
     Table,
@@ -28,7 +29,7 @@ from nasbench_tab.benchmarks.tablefile import (
     write_table,
 )
 from nasbench_tab.records import Metric
-from nasbench_tab.registry import TableBenchmark, load_space
+from nasbench_tab.registry import load_space
 
 NETWORKS, SEEDS, BUDGETS = 423_624, (-1, -2, -3), (4, 12, 36, 108)
 

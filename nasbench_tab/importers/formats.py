@@ -31,6 +31,16 @@ class Format(NamedTuple):
 
 
 FORMATS: dict[str, Format] = {
+    "nasbench101": Format(
+        "nasbench_tab.importers.nasbench101:import_nasbench101",
+        "nasbench_full.tfrecord or nasbench_only108.tfrecord",
+        "nasbench101 or nasbench101-only108",
+    ),
+    "hw-nas-bench": Format(
+        "nasbench_tab.importers.hw_nas_bench:import_hw_nas_bench",
+        "HW-NAS-Bench-v1_0.pickle, or hw_<dataset>.csv files",
+        "copies of the NAS-Bench-201 tables with latency and energy on six devices",
+    ),
     "nats-tss": Format(
         "nasbench_tab.importers.nats:import_nats_tss",
         'NATS-tss-v1_0-3ffb9.pickle.pbz2, or its "simple" folder or tar',

@@ -109,6 +109,8 @@ def no_exact_law(bench: Benchmark, protocol: Protocol) -> str:
         return "every answer of this benchmark is a training, so there is no table to count in"
     if bench.predicts and len(bench.measured()) != bench.space.size:
         return "the space is too large to be listed"
+    if not bench.space.uniform and len(bench.measured()) == bench.space.size:
+        return "the space's draws are not uniform over its networks"
     if protocol.seconds is not None:
         return "evaluations are ended by a budget in seconds"
     if protocol.workers > 1 and bench.has_seconds:

@@ -283,7 +283,8 @@ def described_benchmark(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
             f"{int(np.isnan(values).sum())} architectures of {bench.name} that may be searched have no "
             f"final value in training {what.bench.training!r}."
         )
-    _check_reported([other for other in others if ":" in other.name], bench.name, cells, mean)
+    elsewhere = [other for other in others if other.bench is not what.bench]
+    _check_reported(elsewhere, bench.name, cells, mean)
     second = {}
     if protocol.second is not None:
         second["second"] = described_second(bench, protocol, cells, values)
@@ -314,13 +315,21 @@ def described_benchmark(bench: Benchmark, protocol: Protocol) -> dict[str, Any]:
 def _check_reported(
     others: list[Reported], searched: str, cells: NDArray[np.uint8], protocol: Protocol
 ) -> None:
-    """Raise InvalidArgumentError if an incumbent could have no value on one of the other benchmarks."""
+    """Raise InvalidArgumentError if an incumbent could have no value elsewhere.
+
+    That is on another benchmark, or after a final training of its own.
+    """
     for other in others:
         try:
             values = final_values(other, protocol, cells, np.empty(0, np.int64))
             gaps = not np.isfinite(values).all()
         except MissingValueError:
             gaps = True
+        if gaps and other.bench.name == searched:
+            raise InvalidArgumentError(
+                f"{searched} has no {other.metric.name} in its training {other.bench.training!r} of some of the "
+                f"{len(cells):,} architectures that may be searched. Choose another final_training."
+            )
         if gaps:
             raise InvalidArgumentError(
                 f"{other.bench.name} has no {other.metric.name} of some of the {len(cells):,} architectures "

@@ -15,6 +15,7 @@ nothing uses that without being told to.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from nasbench_tab.benchmarks.base import Benchmark
@@ -44,13 +45,16 @@ class Preset(NamedTuple):
         source: Paper, and the code that the switches were read in.
         protocol: The switches; the budget in seconds is in ``budgets`` where it depends on the dataset.
         space: The search space that it was published for.
-        budgets: ``{benchmark: simulated seconds}``; empty where the protocol holds the budget.
+        budgets: ``{benchmark: simulated seconds}``; empty where the protocol holds the budget. Tables of the
+            official files have the budgets of the shipped ones of the same dataset: see :func:`fit`.
         epochs: Length of the trainings that are searched on, in epochs; None = the table's.
         settings: Strategy settings, ``{strategy: {setting: value}}``.
         runs: Runs behind a published mean.
         test: Whether what was published is the test accuracy.
         notes: What no switch can say.
         curve: Whether it needs learning curves, for strategies with fidelities.
+        finals: ``{benchmark: training}`` whose test values are reported, where that is not the default:
+            one on the training and validation images together.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Preset(NamedTuple):
     test: bool
     notes: tuple[str, ...] = ()
     curve: bool = False
+    finals: Mapping[str, str] = MappingProxyType({})
 
 
 class Fitted(NamedTuple):
@@ -83,6 +88,11 @@ class Fitted(NamedTuple):
 
 _C10, _C100, _IN16 = "nb201-cifar10", "nb201-cifar100", "nb201-imagenet16-120"
 _NB201 = "nasbench201"
+
+#: How the names of further tables of NAS-Bench-201 begin, in the place of the shipped tables' "nb201".
+_FAMILIES = ("nats-tss", "nb201v10", "nb201v11")
+#: CIFAR-10's test values are of trainings on all of its training images.
+_ALL_IMAGES = {_C10: "200-epochs-train+valid"}
 
 #: Our own default, for comparison: 100 evaluations, everything else as Protocol() has it.
 DEFAULT = Preset(
@@ -127,6 +137,7 @@ PRESETS = {
                 "searched on 12-epoch trainings with a schedule of their own, reported after 200 epochs",
                 "the published deviation over runs is that of the population (n in the denominator)",
             ),
+            finals=_ALL_IMAGES,
         ),
         Preset(
             name="nb201-2020",
@@ -153,6 +164,7 @@ PRESETS = {
                 "wall-clock time of the search code is part of the clock, so no two machines agree",
                 "its REINFORCE keeps the evaluation that crosses the budget; evolution drops it",
             ),
+            finals=_ALL_IMAGES,
         ),
         Preset(
             name="naszilla",
@@ -179,7 +191,7 @@ PRESETS = {
             source="Ying et al., ICML 2019; automl/nas_benchmarks 1b09906",
             protocol=Protocol(),
             space="nasbench101",
-            budgets=dict.fromkeys(("nb101", _C10, _C100, _IN16), 1e7),
+            budgets=dict.fromkeys(("nasbench101", _C10, _C100, _IN16), 1e7),
             epochs=108,
             settings={
                 "evolution": {"population": 100, "tournament": 10},
@@ -253,21 +265,28 @@ def as_written(preset: Preset, label: str, settings: Mapping[str, object]) -> st
 def fit(preset: Preset, bench: Benchmark) -> Fitted:
     """Return the protocol that is nearest to ``preset`` on ``bench``, and how it differs.
 
+    A preset names the shipped tables. On those of the official files, ``nats-tss-cifar10`` for example, it
+    means ``nb201-cifar10``, and reports on the other tables that were made of the same file.
+
     Raises:
         InvalidArgumentError: The preset has no budget for this benchmark, and none can be derived.
     """
     protocol, changes = preset.protocol, []
+    family, meant = _meant(bench.name)
+    protocol = protocol._replace(
+        report=tuple(name.replace("nb201-", f"{family}-", 1) for name in protocol.report)
+    )
     if preset.space and bench.space.name != preset.space:
         budget = ", and so was its budget" if preset.budgets else ""
         changes.append(
             f"it was published for the space {preset.space}, not {bench.space.name}{budget}"
         )
     if preset.budgets:
-        if bench.name not in preset.budgets:
+        if meant not in preset.budgets:
             raise InvalidArgumentError(
                 f"{preset.name} has no published budget for {bench.name}; it has for {', '.join(preset.budgets)}."
             )
-        protocol = protocol._replace(seconds=preset.budgets[bench.name])
+        protocol = protocol._replace(seconds=preset.budgets[meant])
     if protocol.seconds is not None and not bench.has_seconds:
         raise InvalidArgumentError(
             f"{preset.name} has a budget in seconds, and {bench.name} has no training times."
@@ -305,8 +324,26 @@ def fit(preset: Preset, bench: Benchmark) -> Fitted:
     if not complete and protocol.missing == "refuse":
         changes.append(f"only {len(cells):,} of {bench.space.size or 0:,} cells were measured")
         protocol = protocol._replace(missing="masked")
-    if preset.test and not any(m.split in ("test", "valid+test") for m in bench.metrics.values()):
+    tested = bench
+    final = preset.finals.get(meant)
+    if final in trainings:
+        protocol = protocol._replace(final_training=final)
+        tested = load(bench.name, training=final)
+    if preset.test and not any(m.split in ("test", "valid+test") for m in tested.metrics.values()):
         changes.append(
             "test accuracy of the incumbent is not in the table; its validation accuracy is reported"
         )
+    elif final not in (None, *trainings):
+        changes.append(
+            f"trainings on training and validation images ({final}) are not in the table; the reported test "
+            "accuracy is of those on the training images alone"
+        )
     return Fitted(preset.name, protocol, tuple(changes))
+
+
+def _meant(name: str) -> tuple[str, str]:
+    """Return how a table's name begins, and the shipped table of the same dataset, or itself."""
+    for family in _FAMILIES:
+        if name.startswith(f"{family}-"):
+            return family, name.replace(family, "nb201", 1).removesuffix("-hw")
+    return "nb201", name.removesuffix("-hw")

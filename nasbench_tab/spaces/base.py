@@ -30,6 +30,7 @@ class Space(ABC):
             where the space knows of none.
         rule: In words, what else a cell must obey, for messages.
         size: Number of architectures that ``sample`` draws from, or None if it is not enumerable.
+        uniform: Whether each of these is drawn equally often.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Space(ABC):
     groups: tuple[tuple[int, ...], ...] | None = None
     rule: str = ""
     size: int | None
+    uniform: bool = True
 
     @abstractmethod
     def parse(self, text: str) -> Architecture:

@@ -30,6 +30,9 @@ _NAMES = {
     "nor_conv_1x1": "conv 1×1",
     "nor_conv_3x3": "conv 3×3",
     "avg_pool_3x3": "avg pool 3×3",
+    "conv3x3-bn-relu": "conv 3×3",
+    "conv1x1-bn-relu": "conv 1×1",
+    "maxpool3x3": "max pool 3×3",
 }
 # One number per operation that is shipped; others get one from their name. Kind 0 is for what
 # passes its input on unchanged.
@@ -39,6 +42,9 @@ _KINDS = {
     "nor_conv_3x3": 1,
     "nor_conv_1x1": 2,
     "avg_pool_3x3": 3,
+    "conv3x3-bn-relu": 1,
+    "conv1x1-bn-relu": 2,
+    "maxpool3x3": 3,
     "gcn": 1,
     "sage": 2,
     "gat": 3,

@@ -142,8 +142,11 @@ class NasBench201(Space):
             name: base + each[cells].sum(axis=1) for name, (base, each) in _published_sums().items()
         }
 
-    def unique_string(self, arch: Architecture) -> str:
+    def unique_string(self, arch: Architecture, *, zeros: bool = True) -> str:
         """Return the label that the NAS-Bench-201 authors use for isomorphic cells (6,466 of them).
+
+        With ``zeros=False`` the operation none is written like a convolution and reaches no further
+        (12,751 labels); the authors' code can do both.
 
         It is a label, not equality of networks: it does not tell one convolution used twice from
         two convolutions, and it keeps apart some cells that are the same network (a dead edge
@@ -155,7 +158,7 @@ class NasBench201(Space):
             for op, (source, end) in zip(arch, EDGES, strict=True):
                 if end != target:
                     continue
-                if op == NONE or nodes[source] == "#":
+                if zeros and (op == NONE or nodes[source] == "#"):
                     parts.append("#")
                 elif op == SKIP:
                     parts.append(nodes[source])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import numpy as np
@@ -104,15 +105,17 @@ def additive(space: Space, rng: np.random.Generator) -> MadeUp:
     return MadeUp(space, rank)
 
 
+_MOST = 2**22  # cells that are listed in seconds
 _known: dict[str, tuple[NDArray[np.uint8], dict[Architecture, int]]] = {}
 
 
 def _enumerated(space: Space) -> tuple[NDArray[np.uint8], dict[Architecture, int]]:
     """Return all cells that a space draws from, and the row of each."""
     size = space.size
-    if size is None:
+    if size is None or math.prod(space.choices) > _MOST:
         raise InvalidArgumentError(
-            f"A made-up table needs a space that can be enumerated; {space.name} cannot."
+            f"A made-up table needs a space with at most {_MOST:,} cells to enumerate; {space.name} has "
+            f"{math.prod(space.choices):,}."
         )
     if space.name not in _known or len(_known[space.name][0]) != size:
         cells = list(filter(space.contains, product(*map(range, space.choices))))

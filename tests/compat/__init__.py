@@ -1,0 +1,1 @@
+"""Other benchmarks' interfaces on our files."""
