@@ -79,7 +79,10 @@ def test_epochs_may_come_in_any_order_and_lack(raw: dict[str, Any]) -> None:
 
 FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda raw: raw.clear(), "a dict from schedules"),
-    (lambda raw: raw.update({7: raw["12"]}), "a dict from schedules"),
+    (
+        lambda raw: raw.update({7: raw["12"]}),  # type: ignore[dict-item]
+        "a dict from schedules",
+    ),
     (lambda raw: raw["12"].update(arch_index=12), "one architecture"),
     (lambda raw: raw["12"].update(arch_index=-1), "arch_index"),
     (lambda raw: raw["12"].update(arch_index=True), "arch_index"),
