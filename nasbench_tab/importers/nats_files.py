@@ -12,6 +12,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from reprlib import repr as short
 
 from nasbench_tab.errors import FormatError
 from nasbench_tab.importers.archive import Limits, members
@@ -160,7 +161,9 @@ def _taking(source: str, take: Take) -> Callable[[object, object], None]:
 
     def handed(key: object, value: object) -> None:
         if type(key) is not int:
-            raise FormatError(f"{source}: arch2infos has the key {key!r}; an index was expected.")
+            raise FormatError(
+                f"{source}: arch2infos has the key {short(key)}; an index was expected."
+            )
         records = records_of(value, source)
         index = next(iter(records.values())).index
         if index != key or key in seen:

@@ -192,7 +192,8 @@ def records_of(raw: object, source: str = "the record") -> dict[str, ArchRecord]
         FormatError: Something is missing, unknown, of another type or contradicts itself.
     """
     if not isinstance(raw, dict) or not raw or not all(type(hp) is str for hp in raw):
-        raise _unexpected(source, "a dict from schedules such as '12' to results", raw)
+        got = list(raw)[:9] if isinstance(raw, dict) else raw
+        raise _unexpected(source, "a dict from schedules such as '12' to results", got)
     records = {hp: _arch(value, f"{source}: hp {hp!r}") for hp, value in raw.items()}
     named = {(record.index, record.arch_str) for record in records.values()}
     if len(named) > 1:
@@ -219,15 +220,23 @@ def _arch(raw: object, where: str) -> ArchRecord:
         seeds[dataset] = tuple(
             _seed(seed, f"{where}: dataset_seed of {dataset}") for seed in listed
         )
+    if not all(type(key) is tuple and len(key) == 2 for key in results):
+        raise _unexpected(
+            f"{where}: all_results", "pairs of dataset and seed as keys", set(results)
+        )
+    found = {
+        (dataset, _seed(seed, f"{where}: all_results")): run
+        for (dataset, seed), run in results.items()
+    }
     runs: dict[str, dict[int, RunRecord]] = {dataset: {} for dataset in seeds}
     expected = {(dataset, seed) for dataset, listed in seeds.items() for seed in listed}
-    if set(results) != expected or len(expected) != sum(map(len, seeds.values())):
+    if set(found) != expected or len({len(found), len(results), sum(map(len, seeds.values()))}) > 1:
         raise _unexpected(
             f"{where}: all_results", f"the trainings of dataset_seed, {short(seeds)}", set(results)
         )
     for dataset, listed in seeds.items():
         for seed in listed:
-            run = _run(results[dataset, seed], f"{where}, {dataset}, seed {seed}")
+            run = _run(found[dataset, seed], f"{where}, {dataset}, seed {seed}")
             if (run.dataset, run.seed) != (dataset, seed):
                 raise _unexpected(
                     f"{where}: all_results[{dataset!r}, {seed}]",
@@ -251,7 +260,11 @@ def _run(record: object, where: str) -> RunRecord:
         raise _unexpected(f"{where}: name", "a dataset's name", dataset)
     if type(epochs) is not int or not 1 <= epochs <= _MOST_EPOCHS:
         raise _unexpected(f"{where}: epochs", f"1 to {_MOST_EPOCHS}", epochs)
-    if type(names) is not list or not set(map(str, names)) <= set(SETS):
+    if (
+        type(names) is not list
+        or not set(map(str, names)) <= set(SETS)
+        or len({*names}) < len(names)
+    ):
         raise _unexpected(f"{where}: eval_names", f"names among {', '.join(SETS)}", names)
     if not isinstance(config, dict) or not all(
         type(key) is str and type(value) in (int, float, str) for key, value in config.items()
@@ -278,7 +291,7 @@ def _run(record: object, where: str) -> RunRecord:
         epochs=epochs,
         params=_number(raw["params"], f"{where}: params"),
         flops=_number(raw["flop"], f"{where}: flop"),
-        latency=tuple(_number(value, f"{where}: latency") for value in latency),
+        latency=tuple(_number(value, f"{where}: latency", signed=True) for value in latency),
         arch_config=dict(config),
         train_accuracy=accuracy,
         train_top5=curve("train_acc5es"),
@@ -318,6 +331,11 @@ def _filled(raw: object, places: dict[Any, int], size: int, where: str) -> NDArr
         raise _unexpected(where, "a dict", raw)
     array = np.full(size, np.nan)
     try:
+        for kind in set(
+            map(type, raw.values())
+        ):  # else NumPy takes strings of digits, and booleans
+            if kind is bool or not issubclass(kind, (int, float, np.number)):
+                raise TypeError(kind)
         array[[places[key] for key in raw]] = list(raw.values())
     except (KeyError, TypeError, ValueError) as err:
         unknown = [key for key in raw if key not in places]
@@ -337,9 +355,11 @@ def _bounded(values: NDArray[np.float64], most: float, where: str, key: str) -> 
     return values
 
 
-def _number(value: object, where: str) -> float:
+def _number(value: object, where: str, *, signed: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise _unexpected(where, "a number", value)
+    if not 0 <= value < np.inf and not (signed and np.isfinite(value)):
+        raise _unexpected(where, "a finite number, at least 0", value)
     return float(value)
 
 

@@ -66,15 +66,28 @@ class _Machine:
         self._left = _MOST_OPERATIONS
         self._turned_at = stream.offset
         self._texts: dict[bytes, str] = {}
+        self._ready: list[tuple[Any, Any]] = []
 
     def run(self) -> Any:
+        stream = self._stream
+        stream.fill(1)
+        if stream.data[stream.at : stream.at + 1] != b"\x80":
+            self._refuse(stream.offset, "a pickle of protocol 2 or newer was expected")
+        while True:
+            ended = self._until_ready()
+            ready, self._ready = self._ready, []
+            for key, value in ready:  # what goes wrong here is no fault of the pickle
+                if self._take is not None:
+                    self._take(key, value)
+            if ended:
+                return self._stack[0]
+
+    def _until_ready(self) -> bool:
+        """Interpret operations until an item is ready; return whether it was the last operation."""
         stream, actions = self._stream, _ACTIONS
         start = stream.offset
         try:
-            stream.fill(_MARGIN)
-            if stream.data[stream.at : stream.at + 1] != b"\x80":
-                self._refuse(start, "a pickle of protocol 2 or newer was expected")
-            while True:
+            while not self._ready:
                 if len(stream.data) - stream.at < _MARGIN:
                     stream.fill(_MARGIN)
                 start = stream.offset
@@ -86,7 +99,7 @@ class _Machine:
                 if code == _STOP:
                     if self._frames or len(self._stack) != 1:
                         self._refuse(start, "it stops in the middle of an object")
-                    return self._stack[0]
+                    return True
                 action = actions.get(code)
                 if action is None:
                     raise UnsafePickleError(
@@ -101,6 +114,7 @@ class _Machine:
             raise self._damaged(start, err) from err
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as err:
             raise self._damaged(start, err) from err
+        return False
 
     def _damaged(self, start: int, err: Exception) -> FormatError:
         return UnsafePickleError(
@@ -288,8 +302,7 @@ class _Machine:
     def _hand_over(self, key: Any, value: Any) -> None:
         self._memo.turn()
         self._left, self._turned_at = _MOST_OPERATIONS, self._stream.offset
-        if self._take is not None:
-            self._take(key, value)
+        self._ready.append((key, value))
 
     def add_items(self) -> None:
         items = self._since_mark()

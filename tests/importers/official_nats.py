@@ -135,7 +135,7 @@ def write_simple(folder: Path, content: dict[str, Any], protocol: int = 4) -> Pa
 
 def packed(item: object, protocol: int = 4) -> bytes:
     """Return a bzip2 file of a pickle."""
-    return bz2.compress(pickle.dumps(item, protocol))
+    return bz2.compress(pickle.dumps(item, protocol), 1)
 
 
 def torch_legacy(item: object, tensors: list[str] | None = None) -> bytes:

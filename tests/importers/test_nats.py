@@ -24,7 +24,7 @@ from nasbench_tab.spaces.nats_size import NatsSize
 
 from . import official_nats as made
 
-INDICES = (0, 11, 284, 299)
+INDICES = (0, 11, 299)
 DATASETS = ("cifar10", "cifar100", "imagenet16-120")
 #: Each set's metric, by what was trained on.
 WORDS = {
@@ -144,9 +144,9 @@ def test_a_simple_folder(tss: dict[str, Any], tmp_path: Path) -> None:
     )
     assert [folder.name for folder in folders] == [f"nats-tss-{name}" for name in DATASETS]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(f.name for f in folders)
-    assert calls == [(i + 1, 300) for i in range(4)]
+    assert calls == [(i + 1, 300) for i in range(3)]
     found = tables(folders)
-    assert check(tss, found, "nats-tss") > 60_000
+    assert check(tss, found, "nats-tss") > 40_000
     for table in found.values():
         assert not table.by_index
         assert table.default_training == "200-epochs"
@@ -180,20 +180,20 @@ def test_the_size_space(sss: dict[str, Any], tmp_path: Path) -> None:
     ("kind", "protocol"), [("single", 2), ("single", 4), ("tar", 4), ("tar.bz2", 5)]
 )
 def test_other_containers_give_the_same_tables(
-    tss: dict[str, Any], kind: str, protocol: int, tmp_path: Path
+    one: dict[str, Any], kind: str, protocol: int, tmp_path: Path
 ) -> None:
-    simple = made.write_simple(tmp_path / "simple", tss, protocol)
+    simple = made.write_simple(tmp_path / "simple", one, protocol)
     source = tmp_path / f"NATS.{kind}"
     if kind == "single":
         source = source.with_suffix(".pickle.pbz2")
-        source.write_bytes(made.packed(tss, protocol))
+        source.write_bytes(made.packed(one, protocol))
     else:
         with tarfile.open(source, "w" if kind == "tar" else "w:bz2") as archive:
             for path in sorted(simple.iterdir(), key=lambda path: path.name[::-1]):
                 archive.add(path, f"NATS-tss-v1_0-3ffb9-simple/{path.name}")
-    one = import_nats_tss(simple, tmp_path / "one", partial=True)
+    ours = import_nats_tss(simple, tmp_path / "one", partial=True)
     other = import_nats_tss(source, tmp_path / "other", partial=True)
-    for a, b in zip(one, other, strict=True):
+    for a, b in zip(ours, other, strict=True):
         assert read_manifest(a)["hash"] == read_manifest(b)["hash"]
 
 
@@ -205,20 +205,19 @@ def torch_saved(item: object, *, legacy: bool) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "save",
+    ("version", "save"),
     [
-        made.torch_legacy,
-        made.torch_zip,
-        lambda item: pickle.dumps(item, 2),
-        lambda item: torch_saved(item, legacy=True),
-        lambda item: torch_saved(item, legacy=False),
+        ("0", made.torch_legacy),
+        ("1", made.torch_legacy),
+        ("1", made.torch_zip),
+        ("0", lambda item: torch_saved(item, legacy=True)),
+        ("1", lambda item: torch_saved(item, legacy=False)),
     ],
-    ids=["legacy", "zip", "plain", "torch legacy", "torch zip"],
+    ids=["1.0, legacy", "1.1, legacy", "1.1, zip", "1.0, torch", "1.1, torch zip"],
 )
-@pytest.mark.parametrize("version", ["0", "1"])
 def test_nasbench201_files(version: str, save: Callable[[object], bytes], tmp_path: Path) -> None:
     schedules = made.V11_SCHEDULES if version == "1" else made.V10_SCHEDULES
-    content = made.official(3, (5, 200), TSS, schedules)
+    content = made.official(3, (5,), TSS, schedules)
     content["basestr"] = "ImageNet16-120"
     if version == "0":  # as formats.md has it: some trainings have no times
         for results in content["arch2infos"].values():
@@ -227,7 +226,7 @@ def test_nasbench201_files(version: str, save: Callable[[object], bytes], tmp_pa
     source = tmp_path / f"NAS-Bench-201-v1_{version}-abcdef.pth"
     source.write_bytes(save(content))
     found = tables(import_nasbench201(source, tmp_path / "out", partial=True))
-    assert check(content, found, f"nb201v1{version}") > 10_000
+    assert check(content, found, f"nb201v1{version}") > 5_000
     trainings = found[f"nb201v1{version}-cifar100"].trainings
     if version == "1":
         assert trainings["12-epochs"].seeds == (111,)
@@ -261,8 +260,8 @@ def test_the_register_knows_them(tmp_path: Path) -> None:
 def test_a_complete_source_is_indexed(
     kind: str, few: Callable[[int], Space], tmp_path: Path
 ) -> None:
-    space = few(5)
-    order = [3, 0, 4, 1, 2]
+    space = few(3)
+    order = [2, 0, 1]
     content = made.official(4, order, space, made.TSS_SCHEDULES)
     source = tmp_path / "file.pickle.pbz2"
     if kind == "simple":
@@ -276,7 +275,7 @@ def test_a_complete_source_is_indexed(
 
 def test_a_partial_source_needs_to_be_asked_for(tss: dict[str, Any], tmp_path: Path) -> None:
     source = made.write_simple(tmp_path / "simple", tss)
-    with pytest.raises(FormatError, match="296 of 300 architectures are missing, the first is 1"):
+    with pytest.raises(FormatError, match="297 of 300 architectures are missing, the first is 1"):
         import_nats_tss(source, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
@@ -430,8 +429,8 @@ def test_faults_are_named(fault: str, one: dict[str, Any], tmp_path: Path) -> No
 
 
 def test_swapped_splits_are_refused(few: Callable[[int], Space], tmp_path: Path) -> None:
-    space = few(4)
-    content = made.official(8, range(4), space, made.TSS_SCHEDULES)
+    space = few(3)
+    content = made.official(8, range(3), space, made.TSS_SCHEDULES)
     for results in content["arch2infos"].values():
         for (dataset, _), run in results["200"]["all_results"].items():
             if dataset == "cifar10-valid":  # only the last epoch has both

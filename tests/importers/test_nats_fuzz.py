@@ -101,7 +101,7 @@ def test_a_bomb_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", FILES)
 def test_mutants_of_files(kind: str, reader: Callable[[bytes], None]) -> None:
-    assert refused(reader, FILES[kind], 50, 1, LIMIT) > 10
+    assert refused(reader, FILES[kind], 24, 1, LIMIT) > 5
 
 
 def test_mutants_of_records() -> None:

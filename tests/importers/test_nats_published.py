@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from functools import cache
 from pathlib import Path
@@ -267,6 +268,30 @@ def test_one_trial_exports_are_one_of_our_seeds(shared_data: Path, load: Any) ->
                 arch = bench.space.unindex(index)
                 seen = [bench.query(arch, "test_accuracy", seed=seed) for seed in bench.seeds(arch)]
                 assert min(abs(float(trials[index][column]) - value) for value in seen) < 1e-6
+
+
+def test_answers_of_others_are_one_of_our_seeds(shared_data: Path, load: Any) -> None:
+    answers = json.loads(
+        (shared_data / "nasbench201" / "topology_ss_architectures.json").read_text()
+    )
+    for dataset in ("cifar10", "cifar100", "ImageNet16-120"):
+        for hp in ("12", "200"):
+            bench = load("tss", dataset, hp)
+            for index in ROWS["tss"]:
+                arch = bench.space.unindex(index)
+                loss, train, seconds, _, test, passes = answers[bench.space.format(arch)][dataset][
+                    hp
+                ]
+                found = [
+                    [
+                        bench.query(arch, metric, seed=seed)
+                        for metric in ("train_loss", "train_accuracy", "test_accuracy")
+                    ]
+                    for seed in bench.seeds(arch)
+                ]
+                assert [loss, train, test] in found
+                assert bench.query(arch, "train_seconds") == pytest.approx(seconds, rel=1e-12)
+                assert bench.query(arch, "test_seconds") == pytest.approx(passes, rel=1e-12)
 
 
 def test_the_published_lists_are_the_spaces(shared_data: Path) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasbench_tab.errors import FormatError, UnsafePickleError
-from nasbench_tab.importers import bytestream
+from nasbench_tab.importers import bytestream, unpickle_stream
 from nasbench_tab.importers.bytestream import ByteStream
 from nasbench_tab.importers.unpickle_stream import stream_plain
 
@@ -76,11 +76,13 @@ def same(a: object, b: object) -> bool:
 # --- What comes out -----------------------------------------------------------------------------------
 
 
+@settings(max_examples=60)
 @given(plain, st.sampled_from(PROTOCOLS))
 def test_plain_data_come_out_as_from_the_standard_reader(value: object, protocol: int) -> None:
     assert same(read(pickle.dumps(value, protocol)), value)
 
 
+@settings(max_examples=60)
 @given(
     st.integers(1, 700),
     st.sampled_from(["small ints", "large ints", "texts", "shared texts", "mixed"]),
@@ -147,8 +149,8 @@ def items_of(data: bytes) -> tuple[Any, dict[Any, Any]]:
     return read(data, items="items", take=take), taken
 
 
-@protocols
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 999, 1000, 1001, 2500])
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 1000, 1001])
 def test_items_are_handed_over_in_order(protocol: int, n: int) -> None:
     items = {i: OrderedDict(a={"values": {j: i + j / 7 for j in range(5)}}) for i in range(n)}
     outer, taken = items_of(
@@ -225,9 +227,17 @@ def test_memory_does_not_grow_with_the_items(
         assert count == list(range(n))
         return found
 
-    few, many = peak(60), peak(240)
+    few, many = peak(40), peak(120)
     # What is kept of an item: its name, and its memo packed; it has 25,000 bytes itself.
-    assert many - few < 180 * 5000
+    assert many - few < 80 * 5000
+
+
+def test_an_error_of_the_taker_is_its_own() -> None:
+    def take(key: object, value: object) -> None:
+        raise KeyError("no fault of the file")
+
+    with pytest.raises(KeyError, match="no fault"):
+        read(pickle.dumps({"items": {1: {}}}, 4), items="items", take=take)
 
 
 # --- What is refused ----------------------------------------------------------------------------------
@@ -303,7 +313,9 @@ def test_an_announced_length_is_not_allocated(code: bytes) -> None:
     assert peak < 2**20
 
 
-def test_a_bomb_of_operations_is_refused() -> None:
+def test_a_bomb_of_operations_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpickle_stream, "_MOST_OPERATIONS", 2**15)
+
     class Nones:
         def __init__(self) -> None:
             self.start = b"\x80\x04"
@@ -349,7 +361,7 @@ def test_a_file_cut_at_any_byte_is_refused() -> None:
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_mutants_are_read_or_refused(protocol: int) -> None:
     good = pickle.dumps(CONTENT, protocol)
-    assert refused(lambda data: read(data, items="items"), good, 250, protocol, 2**22) > 100
+    assert refused(lambda data: read(data, items="items"), good, 200, protocol, 2**22) > 80
 
 
 @pytest.mark.slow
