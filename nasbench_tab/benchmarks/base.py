@@ -80,6 +80,11 @@ class Benchmark(ABC):
     trainings: tuple[str, ...] = ()
     about: Mapping[str, Any] = MappingProxyType({})
 
+    @property
+    def objective_epochs(self) -> tuple[int, ...]:
+        """The epochs at which the objective is known: those that a search can ask for."""
+        return self.epochs
+
     @overload
     def query(
         self,

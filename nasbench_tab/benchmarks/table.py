@@ -78,6 +78,16 @@ class TableBenchmark(Benchmark):
         self._views: dict[_Key, memoryview] = {}
         self._answers: dict[_Key, tuple[memoryview, memoryview, memoryview, memoryview]] = {}
 
+    @cached_property
+    def objective_epochs(self) -> tuple[int, ...]:
+        """The epochs at which the objective was measured, for some architecture at least.
+
+        A source may hold other metrics at every epoch and this one at the last only.
+        """
+        values = self._columns[self.objective.name].values
+        measured = [bool(np.isfinite(values[:, :, k]).any()) for k in range(len(self.epochs))]
+        return tuple(epoch for epoch, any_ in zip(self.epochs, measured, strict=True) if any_)
+
     @overload
     def query(
         self,

@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from nasbench_tab.errors import FormatError
 
-__all__ = ["Limits", "Member", "members"]
+__all__ = ["Limits", "Member", "check_directory", "members"]
 
 _DIRECTORY = 64 * 2**20  # bytes of a zip's directory; about 500,000 members
 _DAMAGED = (
@@ -92,7 +92,7 @@ def _of_folder(source: Path, limits: Limits, suffix: str) -> Iterator[Member]:
 
 
 def _of_zip(source: Path, file: IO[bytes], limits: Limits, suffix: str) -> Iterator[Member]:
-    _check_directory(source, file)
+    check_directory(source, file)
     with zipfile.ZipFile(file) as archive:
         infos = {}
         for info in archive.infolist():
@@ -123,7 +123,7 @@ def _of_zip(source: Path, file: IO[bytes], limits: Limits, suffix: str) -> Itera
             yield Member(name, data, done, len(names))
 
 
-def _check_directory(source: Path, file: IO[bytes]) -> None:
+def check_directory(source: Path, file: IO[bytes]) -> None:
     """Refuse a zip with a directory that would fill the memory before anything is looked at."""
     end = file.seek(0, os.SEEK_END)
     tail_start = max(0, end - 2**16 - 22 - 20)

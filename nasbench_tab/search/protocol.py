@@ -44,7 +44,7 @@ def searched_space(bench: Benchmark, protocol: Protocol) -> Space:
 def searched_epochs(bench: Benchmark, protocol: Protocol) -> tuple[int, ...]:
     """Return the epochs that a strategy may ask for; the last counts as the full training."""
     last = bench.epochs[-1] if protocol.epoch is None else protocol.epoch
-    return tuple(epoch for epoch in bench.epochs if epoch <= last)
+    return tuple(epoch for epoch in bench.objective_epochs if epoch <= last)
 
 
 @cache
@@ -151,11 +151,10 @@ def _check_fidelity(protocol: Protocol, bench: Benchmark) -> None:
             f"The protocol searches on training {protocol.training!r}; this {bench.name} was loaded with "
             f"{bench.training!r}. Load it with training={protocol.training!r}."
         )
-    if protocol.epoch is not None and not (
-        is_integer(protocol.epoch) and protocol.epoch in bench.epochs
-    ):
+    known = bench.objective_epochs
+    if protocol.epoch is not None and not (is_integer(protocol.epoch) and protocol.epoch in known):
         raise InvalidArgumentError(
-            f"{bench.name} has values after epoch {', '.join(map(str, bench.epochs))}; the protocol's "
+            f"{bench.name} has values after epoch {', '.join(map(str, known))}; the protocol's "
             f"epoch is {protocol.epoch!r}."
         )
 

@@ -114,8 +114,8 @@ def _enumerated(space: Space) -> tuple[NDArray[np.uint8], dict[Architecture, int
     size = space.size
     if size is None or math.prod(space.choices) > _MOST:
         raise InvalidArgumentError(
-            f"A made-up table needs a space with at most {_MOST:,} cells to enumerate; {space.name} has "
-            f"{math.prod(space.choices):,}."
+            f"A made-up table needs a space of known size with at most {_MOST:,} cells to enumerate; "
+            f"{space.name} has {math.prod(space.choices):,}, and its size is {size}."
         )
     if space.name not in _known or len(_known[space.name][0]) != size:
         cells = list(filter(space.contains, product(*map(range, space.choices))))

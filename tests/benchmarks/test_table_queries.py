@@ -19,7 +19,9 @@ from nasbench_tab.errors import (
     NasbenchTabError,
     UnknownNameError,
 )
+from nasbench_tab.records import Protocol
 from nasbench_tab.registry import table_folder
+from nasbench_tab.search.run import run_search
 
 from .tables import SEEDS, SIZE, SPACE, fresh, present, values
 
@@ -324,3 +326,24 @@ def test_measured_of_a_shipped_table(bench: Benchmark) -> None:
     assert bench.measured().tolist() == [list(SPACE.unindex(index)) for index in range(SIZE)]
     sizes = {seed: len(bench.measured(seed)) for seed in SEEDS}
     assert sizes == {777: 8_169, 888: 8_169, 999: 8_169, -1: 7_456, -2: 7_456}
+
+
+def test_epochs_without_the_objective_are_not_searched(synthetic: Table) -> None:
+    """A source may hold losses at every epoch, and validation values at the last only."""
+    training = synthetic.trainings["curve"]
+    column = training.columns["valid_accuracy"]
+    values = column.values.copy()
+    values[:, :, :2] = np.nan
+    columns = {**training.columns, "valid_accuracy": column._replace(values=values)}
+    table = synthetic._replace(
+        trainings={**synthetic.trainings, "curve": training._replace(columns=columns)}
+    )
+    bench = fresh(table, "curve")
+    assert bench.epochs == (1, 2, 4)
+    assert bench.objective_epochs == (4,)
+    protocol = Protocol(evaluations=20, missing="masked", repeats="reuse")
+    run = run_search("hyperband", bench, protocol)
+    assert set(run.epochs.tolist()) == {4}
+    with pytest.raises(InvalidArgumentError, match="has values after epoch 4; the protocol's"):
+        run_search("random", bench, protocol._replace(epoch=2))
+    assert fresh(synthetic, "curve").objective_epochs == (1, 2, 4)

@@ -16,11 +16,14 @@ from .toys import SHIPPED, scripted
 def same_trials(one: Trials, other: Trials) -> bool:
     """Return whether everything but the CPU times is equal."""
     arrays = [name for name in Trials._fields if name not in {"final", "cpu_seconds"}]
-    return all(
-        getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in arrays
-    ) and {k: v.tobytes() for k, v in one.final.items()} == {
-        k: v.tobytes() for k, v in other.final.items()
-    }
+
+    def content(trials: Trials, name: str) -> object:
+        values = getattr(trials, name)
+        return None if values is None else values.tobytes()
+
+    return all(content(one, name) == content(other, name) for name in arrays) and {
+        k: v.tobytes() for k, v in one.final.items()
+    } == {k: v.tobytes() for k, v in other.final.items()}
 
 
 def test_processes_change_nothing(tmp_path: Path) -> None:
