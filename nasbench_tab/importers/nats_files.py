@@ -15,7 +15,7 @@ from pathlib import Path
 from reprlib import repr as short
 
 from nasbench_tab.errors import FormatError
-from nasbench_tab.importers.archive import Limits, members
+from nasbench_tab.importers.archive import Limits, check_directory, members
 from nasbench_tab.importers.bytestream import ByteStream
 from nasbench_tab.importers.nats_records import (
     DAMAGED,
@@ -140,6 +140,7 @@ def _of_torch(stream: ByteStream, take: Take) -> Meta:
 
 def _of_torch_zip(source: Path, take: Take) -> Meta:
     with source.open("rb") as file:
+        check_directory(source, file)
         try:
             archive = zipfile.ZipFile(file)
             names = [n for n in archive.namelist() if n.endswith("/data.pkl") and n.count("/") == 1]
