@@ -474,7 +474,7 @@ def test_files_of_a_folder_are_what_they_are_called(tss: dict[str, Any], tmp_pat
         (bz2.compress(pickle.dumps({}, 4)), "expected the keys"),
         (bz2.compress(pickle.dumps({}, 4) + b"x"), "goes on behind its end"),
         (pickle.dumps([1], 4), "protocol 2 or newer"),
-        (b"PK\3\4", "cannot be unpacked"),
+        (b"PK\3\4", "without a zip.s directory"),
         (b"hello", "cannot be read"),
     ],
 )
