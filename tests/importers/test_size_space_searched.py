@@ -53,9 +53,8 @@ def test_it_is_searched_to_the_published_best(
     found = compare(
         ["sss"], ["random", "evolution"], runs=20, budget=150, out=tmp_path / "out", jobs=1
     )
-    best = {
-        label: found.trials("sss", label).final["test_as_valid_accuracy"].max()
+    mean = {
+        label: found.trials("sss", label).final["test_as_valid_accuracy"].mean()
         for label in ("random", "evolution")
     }
-    assert best["evolution"] > best["random"]
-    assert best["evolution"] <= values.max()
+    assert values.max() >= mean["evolution"] > mean["random"]
