@@ -58,6 +58,7 @@ def test_files_and_flags_that_it_names_are_there(command: Command) -> None:
         assert (ROOT / path).exists(), path
     known = succeeded(command("fit", "--help")) + succeeded(command("assess", "--help"))
     known += succeeded(command("query", "--help")) + succeeded(command("compare", "--help"))
-    known += (ROOT / "tools/accuracy.py").read_text("utf-8")
+    for tool in ("accuracy", "candidates"):
+        known += (ROOT / f"tools/{tool}.py").read_text("utf-8")
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)):
         assert flag in known, flag
