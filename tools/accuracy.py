@@ -29,6 +29,9 @@ with one seed (a table of one seed) or the ensemble's prediction, fitted on that
 
     .venv/bin/python tools/accuracy.py --draws 0 --one-seed nb201-cifar10 nb201-fashion
 
+With ``--dag STEPS`` the prediction is the mean of the ensemble's and of message passing along the cell
+(candidates_dag.py; minutes a fold, and PyTorch is needed): a candidate that is not in the package.
+
 Intervals (``--intervals TABLE``): one training of each network, drawn; a whole surrogate is fitted on some of
 them (``--labels``) and its 90 % intervals are tested on all others, by tenth of the predicted level; none is
 widened for being novel. Widths are shares of the constant width that plain conformal prediction gives to all.
@@ -212,8 +215,13 @@ def accel(folder: Path) -> None:
         print(f"  {method:10} {tau:.4f} {scores['r2']:.4f} {scores['mae']:.4f}", flush=True)
 
 
-def one_seed(name: str) -> None:
-    """Print the errors of a table of one seed and of a surrogate that was fitted on it."""
+def one_seed(name: str, steps: int = 0) -> None:
+    """Print the errors of a table of one seed and of a surrogate that was fitted on it.
+
+    Args:
+        name: The table.
+        steps: Of a network that passes messages, whose predictions are averaged in; 0 = none.
+    """
     bench = nbt.load(name, source="table")
     measured = bench.measured()
     groups = groups_of(bench.space, measured)
@@ -233,8 +241,14 @@ def one_seed(name: str) -> None:
         rng = np.random.default_rng([0, number])
         fitted = fit_ensemble(found.x[on], own[on, None], each[on], rng, columns=columns)
         predicted[off] = fitted.members(found.x[off]).mean(axis=1)[:, 0]
+        if steps:
+            from candidates_dag import dag_predictions
+
+            other = dag_predictions(bench.space, cells[on], own[on], cells[off], number, steps)
+            predicted[off] = (predicted[off] + other) / 2
     known = np.isfinite(actual)
-    print(f"\n{name}: one training of each of {len(cells):,} networks, five folds")
+    joined = f", with {steps:,} steps of message passing" * bool(steps)
+    print(f"\n{name}: one training of each of {len(cells):,} networks, five folds{joined}")
     for what, rows in {
         "all": known,
         "less the worst tenth": actual >= np.quantile(actual[known], 0.1),
@@ -305,6 +319,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--data", type=Path, help="folder of Accel-NASBench's archive")
     parser.add_argument("--one-seed", nargs="+", default=[], metavar="TABLE")
+    parser.add_argument("--dag", type=int, default=0, metavar="STEPS", help="of --one-seed")
     parser.add_argument("--intervals", nargs="+", default=[], metavar="TABLE")
     given = parser.parse_args()
     if given.intervals and given.draws < 2:
@@ -316,7 +331,7 @@ def main() -> None:
     if given.data:
         accel(given.data)
     for name in given.one_seed:
-        one_seed(name)
+        one_seed(name, given.dag)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,12 @@ def network(n_labels: int) -> Any:
 
 
 def dag_predictions(
-    space: Space, fitted: NDArray[np.uint8], y: Floats, tested: NDArray[np.uint8], seed: int
+    space: Space,
+    fitted: NDArray[np.uint8],
+    y: Floats,
+    tested: NDArray[np.uint8],
+    seed: int,
+    steps: int = STEPS,
 ) -> Floats:
     """Return the mean of :data:`MEMBERS` networks, trained on squared errors of compressed accuracies."""
     import torch
@@ -108,9 +113,9 @@ def dag_predictions(
         for _ in range(MEMBERS):
             model = network(len(number))
             optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.02)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=STEPS)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
             model.train()
-            for _ in range(STEPS):
+            for _ in range(steps):
                 rows = torch.randperm(n)[:BATCH]
                 loss = ((model(kinds[rows], links[rows]) - wanted[rows]) ** 2).mean()
                 optimiser.zero_grad()
