@@ -20,7 +20,6 @@ import json
 import math
 import re
 import sys
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -33,6 +32,7 @@ from nasbench_tab.benchmarks.tablefile import Column, Table, Training, write_tab
 from nasbench_tab.errors import FormatError, InvalidArchitectureError
 from nasbench_tab.importers.archive import Limits, Member, members
 from nasbench_tab.importers.plainjson import parsed
+from nasbench_tab.importers.scratch import blank, scratch_folder
 from nasbench_tab.records import Architecture, Metric
 from nasbench_tab.spaces.nasbench_nlp import NasBenchNLP, parameters
 
@@ -121,6 +121,7 @@ def import_nasbench_nlp(source: Path, out: Path, *, progress: Progress | None = 
     Raises:
         FormatError: A file is damaged or no such log; nothing was written.
         TableError: The figures break a rule of the table format; nothing was written.
+        ResultsError: The disk is full, or cannot be written to.
     """
     by_dataset: dict[str, list[Log]] = defaultdict(list)
     for archive, member in _members(source):
@@ -141,14 +142,11 @@ def import_nasbench_nlp(source: Path, out: Path, *, progress: Progress | None = 
     }
     for logs, _ in kept.values():
         _check_together(logs, str(source))
-    out.mkdir(parents=True, exist_ok=True)
     folders = []
     for dataset, (logs, copies) in kept.items():
         folders.append(out / f"{NAME}-{dataset}")
-        with tempfile.TemporaryDirectory(
-            prefix=f".{NAME}.", dir=out, ignore_cleanup_errors=True
-        ) as scratch:
-            table = _table(dataset, logs, Path(scratch))
+        with scratch_folder(out) as scratch:
+            table = _table(dataset, logs, scratch)
             write_table(folders[-1], table, _about(source, dataset, logs, copies))
             del table
     return folders
@@ -317,8 +315,7 @@ def _training(
     columns = {}
     for i, name in enumerate(_CURVES):
         # In a file, since the curves of all trainings are larger than the memory may be.
-        values = np.memmap(f"{scratch}.{name}", np.float64, "w+", shape=shape)
-        values[...] = np.nan
+        values = blank(Path(f"{scratch}.{name}"), shape)
         for log, (cell, seed) in zip(logs, places, strict=True):
             values[cell, seed, : log.curves.shape[1]] = log.curves[i]
         columns[name] = Column(_METRICS[name], values, _NOTES[name])

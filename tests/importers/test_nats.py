@@ -428,18 +428,24 @@ def test_faults_are_named(fault: str, one: dict[str, Any], tmp_path: Path) -> No
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_swapped_splits_are_refused(few: Callable[[int], Space], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("altered", "other"), [("cifar10-valid", "ori-test"), ("ImageNet16-120", "x-test")]
+)
+def test_swapped_splits_are_refused(
+    altered: str, other: str, few: Callable[[int], Space], tmp_path: Path
+) -> None:
     space = few(3)
     content = made.official(8, range(3), space, made.TSS_SCHEDULES)
     for results in content["arch2infos"].values():
         for (dataset, _), run in results["200"]["all_results"].items():
-            if dataset == "cifar10-valid":  # only the last epoch has both
-                run["eval_acc1es"]["ori-test@199"] = run["eval_acc1es"]["x-valid@199"]
+            if dataset == altered:  # only the last epoch has both
+                run["eval_acc1es"][f"{other}@199"] = run["eval_acc1es"]["x-valid@199"]
     source = made.write_simple(tmp_path / "simple", content)
     with pytest.raises(
         FormatError, match="accuracy on the test split equals that on the valid split"
     ):
         import_nats_tss(source, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())  # nor a table of another dataset
 
 
 def test_the_other_space_is_refused(
@@ -474,7 +480,7 @@ def test_files_of_a_folder_are_what_they_are_called(tss: dict[str, Any], tmp_pat
         (bz2.compress(pickle.dumps({}, 4)), "expected the keys"),
         (bz2.compress(pickle.dumps({}, 4) + b"x"), "goes on behind its end"),
         (pickle.dumps([1], 4), "protocol 2 or newer"),
-        (b"PK\3\4", "cannot be unpacked"),
+        (b"PK\3\4", "truncated at byte 4"),
         (b"hello", "cannot be read"),
     ],
 )
@@ -524,7 +530,7 @@ def test_a_full_disk_leaves_nothing(
     class Full(scratch.ScratchColumn):
         def write(self, row: int, values: Any) -> None:
             if row:
-                raise self._failed(OSError(28, "No space left on device"))
+                raise scratch._failed(self._path, OSError(28, "No space left on device"))
             super().write(row, values)
 
     monkeypatch.setattr("nasbench_tab.importers.nats_tables.ScratchColumn", Full)
