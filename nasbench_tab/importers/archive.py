@@ -23,6 +23,8 @@ from nasbench_tab.errors import FormatError
 __all__ = ["Limits", "Member", "check_directory", "members"]
 
 _DIRECTORY = 64 * 2**20  # bytes of a zip's directory; about 500,000 members
+_MEMBERS = 2**20  # of a tar; NAS-Bench-301 has 60,000
+_NAME = 4096  # characters
 _DAMAGED = (
     *(EOFError, OSError, NotImplementedError, UnicodeError, ValueError, struct.error),
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError, OverflowError),
@@ -60,10 +62,10 @@ def members(source: Path, limits: Limits, suffix: str = "") -> Iterator[Member]:
     Raises:
         FormatError: It is missing, truncated, damaged or unsafe, or no archive; the member is named.
     """
-    if source.is_dir():
-        yield from _of_folder(source, limits, suffix)
-        return
     try:
+        if source.is_dir():
+            yield from _of_folder(source, limits, suffix)
+            return
         with source.open("rb") as file:
             start = file.read(4)
             file.seek(0)
@@ -136,10 +138,16 @@ def check_directory(source: Path, file: IO[bytes]) -> None:
             f"truncated at byte {end}. Get it again."
         )
     size = struct.unpack_from("<I", tail, place + 12)[0]
-    if size == 0xFFFFFFFF and tail[max(0, place - 20) :][:4] == b"PK\6\7":
-        file.seek(struct.unpack_from("<Q", tail, place - 12)[0])
-        record = file.read(56)
-        size = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else size
+    if place >= 20 and tail[place - 20 : place - 16] == b"PK\6\7":
+        # Which of both is read, and whether instead of the size above, depends on Python's version.
+        named = struct.unpack_from("<Q", tail, place - 12)[0]
+        for start in (tail_start + place - 20 - 56, min(named, end)):
+            file.seek(max(0, start))
+            record = file.read(56)
+            if len(record) == 56 and record[:4] == b"PK\6\6":
+                size = max(
+                    0 if size == 2**32 - 1 else size, struct.unpack_from("<Q", record, 40)[0]
+                )
     if size > min(_DIRECTORY, end):
         raise FormatError(
             f"{source}: its directory claims {size} bytes; at most {min(_DIRECTORY, end)} were expected. "
@@ -158,10 +166,14 @@ def _of_tar(
     elif start[:3] == b"BZh":
         plain = bz2.BZ2File(file)
     bounded = _Bounded(source, plain, limits)
-    seen, total = set(), 0
+    seen, total, count = set(), 0, 0
     with tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r:") as archive:
         for info in archive:
             archive.members.clear()  # type: ignore[attr-defined]  # else all headers stay in memory
+            archive.pax_headers.clear()  # and so do headers that are for all members
+            count += 1
+            if count > _MEMBERS:
+                raise _refusal(source, info.name, f"is one of more than {_MEMBERS:,}")
             _check_name(source, info.name)
             if info.isdir():
                 continue
@@ -230,6 +242,8 @@ class _Bounded:
 
 
 def _check_name(source: Path, name: str) -> None:
+    if len(name) > _NAME:
+        raise _refusal(source, name, f"has a name of more than {_NAME:,} characters")
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if (
         not parts
@@ -252,6 +266,6 @@ def _allow(source: Path, name: str, size: int, total: int, limits: Limits) -> No
 
 def _refusal(source: Path, name: str, problem: str) -> FormatError:
     return FormatError(
-        f"{source}: its member {name!r} {problem}. Nothing was unpacked; get the archive from its "
+        f"{source}: its member {name[:200]!r} {problem}. Nothing was unpacked; get the archive from its "
         "publisher again."
     )

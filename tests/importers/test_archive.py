@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from importers.fuzzing import refused
 from nasbench_tab.errors import FormatError
+from nasbench_tab.importers import archive
 from nasbench_tab.importers.archive import Limits, members
 
 FILES = {"logs/a.json": b"{}", "logs/b.json": b"[1, 2]" * 100, "logs/c.txt": b"no"}
@@ -20,21 +23,21 @@ LIMITS = Limits(largest=10_000, total=100_000)
 
 def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as archive:
-        archive.writestr("logs/", b"")
+    with zipfile.ZipFile(file, "w", compression) as made:
+        made.writestr("logs/", b"")
         for name, data in files.items():
-            archive.writestr(name, data)
+            made.writestr(name, data)
     return file.getvalue()
 
 
 def tarred(files: dict[str, bytes], mode: str = "w", kind: bytes = tarfile.REGTYPE) -> bytes:
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=file, mode=mode) as made:  # type: ignore[call-overload]
         for name, data in files.items():
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "elsewhere"
             info.size = len(data) if kind == tarfile.REGTYPE else 0
-            archive.addfile(info, io.BytesIO(data))
+            made.addfile(info, io.BytesIO(data))
     return file.getvalue()
 
 
@@ -160,6 +163,76 @@ def test_a_directory_that_would_fill_the_memory_is_refused(tmp_path: Path) -> No
     path.write_bytes(data)
     with pytest.raises(FormatError, match="directory claims"):
         read(path)
+
+
+def test_a_second_directory_for_large_files_is_bounded_too(tmp_path: Path) -> None:
+    # Python takes its size instead of the first one's, whatever the first one says.
+    data = zipped({"a": b"x"})
+    end = data.rfind(b"PK\5\6")
+    size, start = struct.unpack_from("<II", data, end + 12)
+    path = tmp_path / "large.zip"
+    for claimed in (size, 2**31):
+        record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, claimed, start)
+        locator = struct.pack("<4sIQI", b"PK\6\7", 0, end, 1)
+        path.write_bytes(data[:end] + record + locator + data[end:])
+        if claimed == size:
+            assert read(path) == {"a": b"x"}
+        else:
+            with pytest.raises(FormatError, match="directory claims 2147483648"):
+                read(path)
+
+
+def test_a_tar_of_too_many_members_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "_MEMBERS", 5)
+    path = tmp_path / "many.tar"
+    path.write_bytes(tarred({f"{i}": b"" for i in range(5)}))
+    assert len(read(path)) == 5
+    path.write_bytes(tarred({f"{i}": b"" for i in range(6)}))
+    with pytest.raises(FormatError, match="'5' is one of more than 5"):
+        read(path)
+
+
+def test_headers_for_all_members_do_not_pile_up(tmp_path: Path) -> None:
+    block = b"".join(
+        tarfile.TarInfo.create_pax_global_header({f"key{i}": "x" * 9_000})
+        + tarfile.TarInfo(f"{i}").tobuf()
+        for i in range(1_000)
+    )
+    path = tmp_path / "headers.tar"
+    path.write_bytes(block + bytes(1024))
+    tracemalloc.start()
+    try:
+        assert len(read(path, limits=Limits(10_000, 2**24))) == 1_000
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_a_name_without_end_is_refused(
+    make: Callable[[dict[str, bytes]], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(make({"a" * 5_000: b"x"}))
+    with pytest.raises(FormatError, match="more than 4,096 characters") as caught:
+        read(path)
+    assert len(str(caught.value)) < 700
+
+
+def test_a_folder_that_cannot_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    (tmp_path / "a.json").write_bytes(b"{}")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(FormatError, match=r"Permission denied.*a\.json"):
+        read(tmp_path)
+    with pytest.raises(FormatError, match="File name too long"):
+        read(tmp_path / ("a" * 300))
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
