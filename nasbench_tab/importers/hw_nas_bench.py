@@ -16,7 +16,6 @@ from __future__ import annotations
 import ast
 import csv
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -85,10 +84,21 @@ _OPTIONAL = "eyeriss_arithmetic_intensity"
 _ABSENT = -1.0  # what the source writes where a device could not run the network
 _SIZE = 15_625
 _LARGEST = 256 * 2**20  # bytes of a file
+
+
+class _Ordered(dict[Any, Any]):
+    """Stands in for OrderedDict, which could copy a long list again and again."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
 _ALLOW: Mapping[tuple[str, str], Any] = {
     **NUMPY_SCALARS,
     **NUMPY_ARRAYS,
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): _Ordered,
 }
 _AGAIN = "Get HW-NAS-Bench-v1_0.pickle from its publisher again."
 _CITATION = (
