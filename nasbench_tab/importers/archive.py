@@ -8,6 +8,7 @@ more than one member is in memory.
 from __future__ import annotations
 
 import bz2
+import glob
 import gzip
 import os
 import struct
@@ -54,25 +55,31 @@ class Member(NamedTuple):
     total: int
 
 
-def members(source: Path, limits: Limits, suffix: str = "") -> Iterator[Member]:
-    """Yield the files of a zip, tar (plain, gzip or bzip2) or folder whose names end in ``suffix``.
+def members(source: Path, limits: Limits, suffix: str = "", prefix: str = "") -> Iterator[Member]:
+    """Yield the files of a zip, tar (plain, gzip or bzip2) or folder that have such names.
 
     A folder's and a zip's come in the order of their names, a tar's as they are stored.
+
+    Args:
+        source: The folder or archive.
+        limits: How much it may hold; of a folder, such files only.
+        suffix: How the name ends.
+        prefix: How it begins, without the folders before it.
 
     Raises:
         FormatError: It is missing, truncated, damaged or unsafe, or no archive; the member is named.
     """
     try:
         if source.is_dir():
-            yield from _of_folder(source, limits, suffix)
+            yield from _of_folder(source, limits, f"{glob.escape(prefix)}*{glob.escape(suffix)}")
             return
         with source.open("rb") as file:
             start = file.read(4)
             file.seek(0)
             if start[:2] == b"PK":
-                yield from _of_zip(source, file, limits, suffix)
+                yield from _of_zip(source, file, limits, suffix, prefix)
             else:
-                yield from _of_tar(source, file, start, limits, suffix)
+                yield from _of_tar(source, file, start, limits, suffix, prefix)
     except FormatError:
         raise
     except _DAMAGED as err:
@@ -82,8 +89,8 @@ def members(source: Path, limits: Limits, suffix: str = "") -> Iterator[Member]:
         ) from err
 
 
-def _of_folder(source: Path, limits: Limits, suffix: str) -> Iterator[Member]:
-    paths = [p for p in sorted(source.rglob(f"*{suffix}")) if p.is_file()]
+def _of_folder(source: Path, limits: Limits, pattern: str) -> Iterator[Member]:
+    paths = [p for p in sorted(source.rglob(pattern)) if p.is_file()]
     total = 0
     for done, path in enumerate(paths, 1):
         name = path.relative_to(source).as_posix()
@@ -93,7 +100,9 @@ def _of_folder(source: Path, limits: Limits, suffix: str) -> Iterator[Member]:
         yield Member(name, path.read_bytes(), done, len(paths))
 
 
-def _of_zip(source: Path, file: IO[bytes], limits: Limits, suffix: str) -> Iterator[Member]:
+def _of_zip(
+    source: Path, file: IO[bytes], limits: Limits, suffix: str, prefix: str
+) -> Iterator[Member]:
     check_directory(source, file)
     with zipfile.ZipFile(file) as archive:
         infos = {}
@@ -106,7 +115,7 @@ def _of_zip(source: Path, file: IO[bytes], limits: Limits, suffix: str) -> Itera
             if info.flag_bits & 1:
                 raise _refusal(source, info.filename, "is encrypted")
             infos[info.filename] = info
-        names = sorted(name for name in infos if name.endswith(suffix))
+        names = sorted(name for name in infos if _has_such_a_name(name, suffix, prefix))
         total = 0
         for done, name in enumerate(names, 1):
             size = infos[name].file_size
@@ -157,7 +166,7 @@ def check_directory(source: Path, file: IO[bytes]) -> None:
 
 
 def _of_tar(
-    source: Path, file: IO[bytes], start: bytes, limits: Limits, suffix: str
+    source: Path, file: IO[bytes], start: bytes, limits: Limits, suffix: str, prefix: str
 ) -> Iterator[Member]:
     size = source.stat().st_size
     plain: Any = file
@@ -184,7 +193,7 @@ def _of_tar(
             seen.add(info.name)
             total += info.size
             _allow(source, info.name, info.size, total, limits)
-            if not info.name.endswith(suffix):
+            if not _has_such_a_name(info.name, suffix, prefix):
                 continue
             member = archive.extractfile(info)
             data = b"" if member is None else member.read()
@@ -239,6 +248,10 @@ class _Bounded:
                 f"{self._source} unpacks to more than {self._end} bytes, more than such an archive holds. "
                 "It is damaged or a bomb; get it from its publisher again."
             )
+
+
+def _has_such_a_name(name: str, suffix: str, prefix: str) -> bool:
+    return name.endswith(suffix) and name.rpartition("/")[2].startswith(prefix)
 
 
 def _check_name(source: Path, name: str) -> None:

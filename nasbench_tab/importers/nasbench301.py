@@ -191,12 +191,14 @@ def read_log(data: bytes, name: str, where: str = "") -> Log:
     figures["train_seconds"] = _figure(record, "runtime", "train_seconds", here)
     found = _figure(info, "model_parameters", "model_parameters", here)
     settings = {key: value for key, value in config.items() if not _ARCHITECTURE.fullmatch(key)}
+    # Where the schedule does not say it, the log's budget tells two ways of training apart.
+    settings[_EPOCHS] = epochs = _epochs(config, record, info, here)
     return Log(
         name=name,
         origin=sys.intern(PurePosixPath(name).parent.name),
         architecture=arch,
         way=sys.intern(json.dumps(settings, sort_keys=True)),  # one text for all that share it
-        epochs=_epochs(config, record, info, here),
+        epochs=epochs,
         final=tuple(figures[name] for name in _FINAL),
         curves=_curves(record, here),
         parameters=found / 1e6,

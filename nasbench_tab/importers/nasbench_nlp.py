@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -44,7 +43,7 @@ __all__ = ["NAME", "Log", "import_nasbench_nlp", "read_log"]
 NAME = "nasbench-nlp"
 
 _LIMITS = Limits(largest=2**20, total=16 * 2**30)
-_FILE = re.compile(r"log_stats_model_.*\.json")
+_FILE = "log_stats_model_", ".json"
 #: What the logs call the data: its name here, and its words.
 _DATA = {"ptb": ("ptb", 10_000), "penn": ("ptb", 10_000), "wikitext-2": ("wikitext-2", 33_278)}
 #: Fields that say which training it is or how it went; all others say how it was trained.
@@ -126,7 +125,7 @@ def import_nasbench_nlp(source: Path, out: Path, *, progress: Progress | None = 
     by_dataset: dict[str, list[Log]] = defaultdict(list)
     for archive, member in _members(source):
         path = PurePosixPath(member.name)
-        if _FILE.fullmatch(path.name) and "__MACOSX" not in path.parts:
+        if "__MACOSX" not in path.parts:
             log = read_log(member.data, path.name, str(archive))
             by_dataset[log.dataset].append(log)
         if progress is not None:
@@ -155,7 +154,7 @@ def import_nasbench_nlp(source: Path, out: Path, *, progress: Progress | None = 
 def _members(source: Path) -> Iterator[tuple[Path, Member]]:
     archives = sorted(source.rglob("*.zip")) if source.is_dir() else []
     for archive in (*archives, source):
-        for member in members(archive, _LIMITS, ".json"):
+        for member in members(archive, _LIMITS, prefix=_FILE[0], suffix=_FILE[1]):
             yield archive, member
 
 

@@ -72,6 +72,23 @@ def test_a_folder_is_read_as_an_archive(tmp_path: Path) -> None:
     assert read(tmp_path) == FILES
 
 
+@pytest.mark.parametrize("make", [zipped, tarred, None])
+def test_names_of_what_is_read(
+    make: Callable[[dict[str, bytes]], bytes] | None, tmp_path: Path
+) -> None:
+    files = {"a/log_1.json": b"1", "log_2.json": b"2", "log_/x.json": b"", "log_3.txt": b""}
+    path = tmp_path / "archive"
+    if make is not None:
+        path.write_bytes(make(files))
+    else:
+        files["large.json"] = bytes(20_000)  # no part of what a folder may hold at most
+        for name, data in files.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+    found = {member.name for member in members(path, LIMITS, ".json", "log_")}
+    assert found == {"a/log_1.json", "log_2.json"}
+
+
 @pytest.mark.parametrize("kind", kinds())
 def test_a_cut_archive_is_refused(kind: str, tmp_path: Path) -> None:
     whole = kinds()[kind]
