@@ -94,6 +94,7 @@ def _of_folder(source: Path, limits: Limits, pattern: str) -> Iterator[Member]:
     total = 0
     for done, path in enumerate(paths, 1):
         name = path.relative_to(source).as_posix()
+        _check_text(source, name)
         size = path.stat().st_size
         total += size
         _allow(source, name, size, total, limits)
@@ -255,6 +256,7 @@ def _has_such_a_name(name: str, suffix: str, prefix: str) -> bool:
 
 
 def _check_name(source: Path, name: str) -> None:
+    _check_text(source, name)
     if len(name) > _NAME:
         raise _refusal(source, name, f"has a name of more than {_NAME:,} characters")
     parts = PurePosixPath(name.replace("\\", "/")).parts
@@ -266,6 +268,13 @@ def _check_name(source: Path, name: str) -> None:
         or "\0" in name
     ):
         raise _refusal(source, name, "has a name that leads out of the archive's folder")
+
+
+def _check_text(source: Path, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as err:
+        raise _refusal(source, name, "has a name that is not UTF-8") from err
 
 
 def _allow(source: Path, name: str, size: int, total: int, limits: Limits) -> None:

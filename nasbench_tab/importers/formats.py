@@ -108,6 +108,7 @@ def import_official(
             )
     try:
         source.stat()
+        source.name.encode()  # a manifest names it
     except (OSError, ValueError) as err:
         raise FormatError(
             f"{str(source)[:300]!r} cannot be read ({getattr(err, 'strerror', None) or err}). Expected for {name}: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -236,6 +237,17 @@ def test_a_name_without_end_is_refused(
     with pytest.raises(FormatError, match="more than 4,096 characters") as caught:
         read(path)
     assert len(str(caught.value)) < 700
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux only")
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path, folder = tmp_path / "bytes.tar", tmp_path / "folder"
+    path.write_bytes(tarred({"r\udcff/a.json": b"{}"}))
+    (folder / "r\udcff").mkdir(parents=True)
+    (folder / "r\udcff" / "a.json").write_bytes(b"{}")
+    for source in (path, folder):
+        with pytest.raises(FormatError, match=r"'r\\udcff/a\.json' has a name that is not UTF-8"):
+            read(source)
 
 
 def test_a_folder_that_cannot_be_read_is_refused(

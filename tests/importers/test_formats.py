@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import pickle
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -91,6 +92,10 @@ def test_odd_sources_are_refused(name: str, odd: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_sources_that_are_not_there_say_what_is_expected(name: str, tmp_path: Path) -> None:
+    if sys.platform == "linux":
+        (tmp_path / "\udcff").touch()
+        with pytest.raises(FormatError, match="surrogates"):
+            import_official(name, tmp_path / "\udcff", tmp_path / "out")
     for source, reason in (("absent", "No such file"), ("a\0b", "null"), ("x" * 300, "too long")):
         with pytest.raises(FormatError, match=reason) as caught:
             import_official(name, tmp_path / source, tmp_path / "out")
