@@ -180,7 +180,7 @@ def _of_tar(
     with tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r:") as archive:
         for info in archive:
             archive.members.clear()  # type: ignore[attr-defined]  # else all headers stay in memory
-            archive.pax_headers.clear()  # and so do headers that are for all members
+            archive.pax_headers = {}  # and so do headers that are for all members
             count += 1
             if count > _MEMBERS:
                 raise _refusal(source, info.name, f"is one of more than {_MEMBERS:,}")

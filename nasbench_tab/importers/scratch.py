@@ -144,7 +144,7 @@ class ScratchColumn:
 
     def _put(self, values: NDArray[Any]) -> int:
         """Write all of ``values`` and return their bytes: near a full disk, one call writes a part only."""
-        rest = memoryview(values).cast("B")
+        rest = values.reshape(-1).view(np.uint8).data
         while rest:
             rest = rest[self._file.write(rest) :]
         return values.nbytes
