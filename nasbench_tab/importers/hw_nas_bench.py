@@ -105,7 +105,7 @@ _CITATION = (
     "Li, Yu, Fu, Zhang, Zhao, You, Yu, Wang, Hao and Lin, HW-NAS-Bench: Hardware-Aware Neural "
     "Architecture Search Benchmark, ICLR 2021"
 )
-_KEPT = ("title", "origin", "licence", "citation", "protocol", "seed_note", "lacks")
+_KEPT = ("title", "origin", "licence", "citation", "protocol", "coverage", "seed_note", "lacks")
 
 #: ``{metric: (15,625,)}`` in the order of the official index.
 _Figures = dict[str, NDArray[np.float64]]

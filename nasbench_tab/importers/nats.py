@@ -181,6 +181,8 @@ def _imported(
             words = {
                 "title": f"{title}, {_TITLES[dataset]}",
                 "origin": f"{source.name}, {done} of {size} architectures; by the benchmark's authors",
+                "coverage": f"{done:,} of {size:,} architectures",
+                "seed_note": "The source's own seeds; an architecture has those that it was trained with.",
                 **about,
             }
             write_table(out / name, table, words)
