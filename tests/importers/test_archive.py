@@ -98,7 +98,7 @@ def test_a_cut_archive_is_refused(kind: str, tmp_path: Path) -> None:
     content = whole.rstrip(b"\0") if kind == "tar" else whole
     for end in range(0, len(content), max(1, len(content) // 150)):
         path.write_bytes(whole[:end])
-        with pytest.raises(FormatError, match="cut"):
+        with pytest.raises(FormatError, match=r"cut.*(truncated|damaged)"):
             read(path)
 
 
@@ -145,7 +145,7 @@ def test_bombs_are_refused_before_they_fill_the_memory(kind: str, tmp_path: Path
     large = {"bomb": bytes(50_000)}
     path = tmp_path / "bomb"
     path.write_bytes(zipped(large) if kind == "zip" else tarred(large, "w:" + kind[4:]))
-    with pytest.raises(FormatError, match="bomb"):
+    with pytest.raises(FormatError, match="'bomb' has 50000 bytes; at most 10000 were expected"):
         read(path)
     many = {f"part{i}": bytes(9_000) for i in range(30)}
     path.write_bytes(zipped(many) if kind == "zip" else tarred(many, "w:" + kind[4:]))
@@ -160,7 +160,7 @@ def test_a_zip_that_lies_about_a_size_is_refused(tmp_path: Path) -> None:
         data[place : place + 4] = (500).to_bytes(4, "little")
     path = tmp_path / "lie.zip"
     path.write_bytes(data)
-    with pytest.raises(FormatError, match="a"):
+    with pytest.raises(FormatError, match=r"member 'a' (is damaged at|does not have)"):
         read(path)
 
 
