@@ -8,6 +8,7 @@ more than one member is in memory.
 from __future__ import annotations
 
 import bz2
+import glob
 import gzip
 import os
 import struct
@@ -23,6 +24,8 @@ from nasbench_tab.errors import FormatError
 __all__ = ["Limits", "Member", "check_directory", "members"]
 
 _DIRECTORY = 64 * 2**20  # bytes of a zip's directory; about 500,000 members
+_MEMBERS = 2**20  # of a tar; NAS-Bench-301 has 60,000
+_NAME = 4096  # characters
 _DAMAGED = (
     *(EOFError, OSError, NotImplementedError, UnicodeError, ValueError, struct.error),
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError, OverflowError),
@@ -52,25 +55,31 @@ class Member(NamedTuple):
     total: int
 
 
-def members(source: Path, limits: Limits, suffix: str = "") -> Iterator[Member]:
-    """Yield the files of a zip, tar (plain, gzip or bzip2) or folder whose names end in ``suffix``.
+def members(source: Path, limits: Limits, suffix: str = "", prefix: str = "") -> Iterator[Member]:
+    """Yield the files of a zip, tar (plain, gzip or bzip2) or folder that have such names.
 
     A folder's and a zip's come in the order of their names, a tar's as they are stored.
+
+    Args:
+        source: The folder or archive.
+        limits: How much it may hold; of a folder, such files only.
+        suffix: How the name ends.
+        prefix: How it begins, without the folders before it.
 
     Raises:
         FormatError: It is missing, truncated, damaged or unsafe, or no archive; the member is named.
     """
-    if source.is_dir():
-        yield from _of_folder(source, limits, suffix)
-        return
     try:
+        if source.is_dir():
+            yield from _of_folder(source, limits, f"{glob.escape(prefix)}*{glob.escape(suffix)}")
+            return
         with source.open("rb") as file:
             start = file.read(4)
             file.seek(0)
             if start[:2] == b"PK":
-                yield from _of_zip(source, file, limits, suffix)
+                yield from _of_zip(source, file, limits, suffix, prefix)
             else:
-                yield from _of_tar(source, file, start, limits, suffix)
+                yield from _of_tar(source, file, start, limits, suffix, prefix)
     except FormatError:
         raise
     except _DAMAGED as err:
@@ -80,18 +89,21 @@ def members(source: Path, limits: Limits, suffix: str = "") -> Iterator[Member]:
         ) from err
 
 
-def _of_folder(source: Path, limits: Limits, suffix: str) -> Iterator[Member]:
-    paths = [p for p in sorted(source.rglob(f"*{suffix}")) if p.is_file()]
+def _of_folder(source: Path, limits: Limits, pattern: str) -> Iterator[Member]:
+    paths = [p for p in sorted(source.rglob(pattern)) if p.is_file()]
     total = 0
     for done, path in enumerate(paths, 1):
         name = path.relative_to(source).as_posix()
+        _check_text(source, name)
         size = path.stat().st_size
         total += size
         _allow(source, name, size, total, limits)
         yield Member(name, path.read_bytes(), done, len(paths))
 
 
-def _of_zip(source: Path, file: IO[bytes], limits: Limits, suffix: str) -> Iterator[Member]:
+def _of_zip(
+    source: Path, file: IO[bytes], limits: Limits, suffix: str, prefix: str
+) -> Iterator[Member]:
     check_directory(source, file)
     with zipfile.ZipFile(file) as archive:
         infos = {}
@@ -104,7 +116,7 @@ def _of_zip(source: Path, file: IO[bytes], limits: Limits, suffix: str) -> Itera
             if info.flag_bits & 1:
                 raise _refusal(source, info.filename, "is encrypted")
             infos[info.filename] = info
-        names = sorted(name for name in infos if name.endswith(suffix))
+        names = sorted(name for name in infos if _has_such_a_name(name, suffix, prefix))
         total = 0
         for done, name in enumerate(names, 1):
             size = infos[name].file_size
@@ -136,10 +148,16 @@ def check_directory(source: Path, file: IO[bytes]) -> None:
             f"truncated at byte {end}. Get it again."
         )
     size = struct.unpack_from("<I", tail, place + 12)[0]
-    if size == 0xFFFFFFFF and tail[max(0, place - 20) :][:4] == b"PK\6\7":
-        file.seek(struct.unpack_from("<Q", tail, place - 12)[0])
-        record = file.read(56)
-        size = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else size
+    if place >= 20 and tail[place - 20 : place - 16] == b"PK\6\7":
+        # Which of both is read, and whether instead of the size above, depends on Python's version.
+        named = struct.unpack_from("<Q", tail, place - 12)[0]
+        for start in (tail_start + place - 20 - 56, min(named, end)):
+            file.seek(max(0, start))
+            record = file.read(56)
+            if len(record) == 56 and record[:4] == b"PK\6\6":
+                size = max(
+                    0 if size == 2**32 - 1 else size, struct.unpack_from("<Q", record, 40)[0]
+                )
     if size > min(_DIRECTORY, end):
         raise FormatError(
             f"{source}: its directory claims {size} bytes; at most {min(_DIRECTORY, end)} were expected. "
@@ -149,7 +167,7 @@ def check_directory(source: Path, file: IO[bytes]) -> None:
 
 
 def _of_tar(
-    source: Path, file: IO[bytes], start: bytes, limits: Limits, suffix: str
+    source: Path, file: IO[bytes], start: bytes, limits: Limits, suffix: str, prefix: str
 ) -> Iterator[Member]:
     size = source.stat().st_size
     plain: Any = file
@@ -158,10 +176,14 @@ def _of_tar(
     elif start[:3] == b"BZh":
         plain = bz2.BZ2File(file)
     bounded = _Bounded(source, plain, limits)
-    seen, total = set(), 0
+    seen, total, count = set(), 0, 0
     with tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r:") as archive:
         for info in archive:
             archive.members.clear()  # type: ignore[attr-defined]  # else all headers stay in memory
+            archive.pax_headers = {}  # and so do headers that are for all members
+            count += 1
+            if count > _MEMBERS:
+                raise _refusal(source, info.name, f"is one of more than {_MEMBERS:,}")
             _check_name(source, info.name)
             if info.isdir():
                 continue
@@ -172,7 +194,7 @@ def _of_tar(
             seen.add(info.name)
             total += info.size
             _allow(source, info.name, info.size, total, limits)
-            if not info.name.endswith(suffix):
+            if not _has_such_a_name(info.name, suffix, prefix):
                 continue
             member = archive.extractfile(info)
             data = b"" if member is None else member.read()
@@ -229,7 +251,14 @@ class _Bounded:
             )
 
 
+def _has_such_a_name(name: str, suffix: str, prefix: str) -> bool:
+    return name.endswith(suffix) and name.rpartition("/")[2].startswith(prefix)
+
+
 def _check_name(source: Path, name: str) -> None:
+    _check_text(source, name)
+    if len(name) > _NAME:
+        raise _refusal(source, name, f"has a name of more than {_NAME:,} characters")
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if (
         not parts
@@ -239,6 +268,13 @@ def _check_name(source: Path, name: str) -> None:
         or "\0" in name
     ):
         raise _refusal(source, name, "has a name that leads out of the archive's folder")
+
+
+def _check_text(source: Path, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as err:
+        raise _refusal(source, name, "has a name that is not UTF-8") from err
 
 
 def _allow(source: Path, name: str, size: int, total: int, limits: Limits) -> None:
@@ -252,6 +288,6 @@ def _allow(source: Path, name: str, size: int, total: int, limits: Limits) -> No
 
 def _refusal(source: Path, name: str, problem: str) -> FormatError:
     return FormatError(
-        f"{source}: its member {name!r} {problem}. Nothing was unpacked; get the archive from its "
+        f"{source}: its member {name[:200]!r} {problem}. Nothing was unpacked; get the archive from its "
         "publisher again."
     )

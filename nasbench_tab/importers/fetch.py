@@ -161,7 +161,7 @@ def _checked(source: Source, path: Path, instead: str, *, own: bool) -> Fetched:
         known, wanted, got = "published", source.md5_end, md5[-len(source.md5_end) :]
         what = "an MD5 that ends in"
     elif note.exists():
-        known, wanted, got = "recorded", note.read_text(encoding="ascii").split(" ")[0], sha256
+        known, wanted, got = "recorded", _noted(note), sha256
         what = "the SHA-256 that was written down when it was first fetched,"
     if wanted != got:
         fate = "It was there before and stays; move it away"
@@ -176,6 +176,21 @@ def _checked(source: Source, path: Path, instead: str, *, own: bool) -> Fetched:
     if known == "first use":
         write_text(note, f"{sha256}  {path.name}\n")
     return Fetched(path, sha256, known)
+
+
+def _noted(note: Path) -> str:
+    """Return the checksum that was written down."""
+    try:
+        text = note.read_text(encoding="ascii").split(" ")[0]
+        if len(bytes.fromhex(text)) == hashlib.sha256().digest_size:
+            return text
+        reason = "it begins with no SHA-256"
+    except (OSError, ValueError) as err:
+        reason = str(err)
+    raise FormatError(
+        f"{note}, which holds the checksum of the file when it was first fetched, cannot be read ({reason}). "
+        "Remove it if you trust the file beside it, and run the command again."
+    )
 
 
 def _tag(part: Path) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from nasbench_tab.errors import InvalidArgumentError, unknown_name
+from nasbench_tab.errors import FormatError, InvalidArgumentError, unknown_name
 
 __all__ = ["FORMATS", "Format", "Progress", "import_official"]
 
@@ -93,7 +93,8 @@ def import_official(
         UnknownNameError: No such format.
         InvalidArgumentError: The format has no such option.
         FormatError: The source is missing, damaged, unsafe or of another format; nothing was written.
-        TableError: What is in it breaks a rule of the table format; nothing was written.
+        TableError: What is in it breaks a rule of the table format; that table was not written.
+        ResultsError: The disk is full, or ``out`` cannot be written to; that table was not written.
     """
     if name not in FORMATS:
         raise unknown_name("format", name, FORMATS)
@@ -105,4 +106,12 @@ def import_official(
             raise InvalidArgumentError(
                 f"The format {name} has no option {option!r}; it has {', '.join(known) or 'none'}."
             )
+    try:
+        source.stat()
+        source.name.encode()  # a manifest names it
+    except (OSError, ValueError) as err:
+        raise FormatError(
+            f"{str(source)[:300]!r} cannot be read ({getattr(err, 'strerror', None) or err}). Expected for {name}: "
+            f"{FORMATS[name].reads}."
+        ) from err
     return run(source, out, progress=progress, **options)

@@ -22,7 +22,6 @@ import json
 import math
 import re
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -36,6 +35,7 @@ from nasbench_tab.benchmarks.tablefile import Column, Table, Training, write_tab
 from nasbench_tab.errors import FormatError, InvalidArchitectureError
 from nasbench_tab.importers.archive import Limits, members
 from nasbench_tab.importers.plainjson import parsed
+from nasbench_tab.importers.scratch import blank, scratch_folder
 from nasbench_tab.records import Architecture, Metric
 from nasbench_tab.spaces.convert.darts import PREFIX, from_configspace
 from nasbench_tab.spaces.darts import Darts, parameters
@@ -129,6 +129,7 @@ def import_nasbench301(source: Path, out: Path, *, progress: Progress | None = N
     Raises:
         FormatError: A file is damaged or no such log; nothing was written.
         TableError: The figures break a rule of the table format; nothing was written.
+        ResultsError: The disk is full, or cannot be written to.
     """
     logs, ignored = [], 0
     for member in members(source, _LIMITS, ".json"):
@@ -153,11 +154,8 @@ def import_nasbench301(source: Path, out: Path, *, progress: Progress | None = N
             f"expected; {_difference(*list(by_way)[:2])}. Import each way from a folder of its own."
         )
     ways = sorted(by_way, key=lambda way: (-by_way[way], way))
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{NAME}.", dir=out, ignore_cleanup_errors=True
-    ) as scratch:
-        table, origins = _table(logs, ways, Path(scratch))
+    with scratch_folder(out) as scratch:
+        table, origins = _table(logs, ways, scratch)
         write_table(out / NAME, table, _about(source, logs, ways, copies, ignored))
         del table
     write_origins(out / NAME, origins)
@@ -193,12 +191,14 @@ def read_log(data: bytes, name: str, where: str = "") -> Log:
     figures["train_seconds"] = _figure(record, "runtime", "train_seconds", here)
     found = _figure(info, "model_parameters", "model_parameters", here)
     settings = {key: value for key, value in config.items() if not _ARCHITECTURE.fullmatch(key)}
+    # Where the schedule does not say it, the log's budget tells two ways of training apart.
+    settings[_EPOCHS] = epochs = _epochs(config, record, info, here)
     return Log(
         name=name,
         origin=sys.intern(PurePosixPath(name).parent.name),
         architecture=arch,
         way=sys.intern(json.dumps(settings, sort_keys=True)),  # one text for all that share it
-        epochs=_epochs(config, record, info, here),
+        epochs=epochs,
         final=tuple(figures[name] for name in _FINAL),
         curves=_curves(record, here),
         parameters=found / 1e6,
@@ -360,7 +360,7 @@ def _final(
 ) -> Training:
     columns = {}
     for i, name in enumerate(_FINAL):
-        values = _blank((*shape, 1), Path(f"{scratch}.{name}"))
+        values = blank(Path(f"{scratch}.{name}"), (*shape, 1))
         for log, (row, seed) in zip(logs, places, strict=True):
             values[row, seed, 0] = log.final[i]
         if np.isfinite(values).any() or name == "valid_accuracy":
@@ -373,7 +373,7 @@ def _curved(
 ) -> Training:
     columns = {}
     for i, name in enumerate(_CURVED):
-        values = _blank(shape, Path(f"{scratch}.{name}"))
+        values = blank(Path(f"{scratch}.{name}"), shape)
         for log, (row, seed) in zip(logs, places, strict=True):
             values[row, seed, : log.curves.shape[1]] = log.curves[i]
         if np.isfinite(values).any() or name == "valid_accuracy":
@@ -393,13 +393,6 @@ def _training(
         epochs=epochs,
         columns=columns,
     )
-
-
-def _blank(shape: tuple[int, ...], file: Path) -> NDArray[np.float64]:
-    """Return an array of NaN in a file, since the curves of all trainings are larger than the memory."""
-    values: NDArray[np.float64] = np.memmap(file, np.float64, "w+", shape=shape)
-    values[...] = np.nan
-    return values
 
 
 def _static(logs: list[Log], row: dict[Architecture, int]) -> dict[str, Column]:

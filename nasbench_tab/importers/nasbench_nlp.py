@@ -18,9 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 import sys
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -33,6 +31,7 @@ from nasbench_tab.benchmarks.tablefile import Column, Table, Training, write_tab
 from nasbench_tab.errors import FormatError, InvalidArchitectureError
 from nasbench_tab.importers.archive import Limits, Member, members
 from nasbench_tab.importers.plainjson import parsed
+from nasbench_tab.importers.scratch import blank, scratch_folder
 from nasbench_tab.records import Architecture, Metric
 from nasbench_tab.spaces.nasbench_nlp import NasBenchNLP, parameters
 
@@ -44,7 +43,7 @@ __all__ = ["NAME", "Log", "import_nasbench_nlp", "read_log"]
 NAME = "nasbench-nlp"
 
 _LIMITS = Limits(largest=2**20, total=16 * 2**30)
-_FILE = re.compile(r"log_stats_model_.*\.json")
+_FILE = "log_stats_model_", ".json"
 #: What the logs call the data: its name here, and its words.
 _DATA = {"ptb": ("ptb", 10_000), "penn": ("ptb", 10_000), "wikitext-2": ("wikitext-2", 33_278)}
 #: Fields that say which training it is or how it went; all others say how it was trained.
@@ -121,11 +120,12 @@ def import_nasbench_nlp(source: Path, out: Path, *, progress: Progress | None = 
     Raises:
         FormatError: A file is damaged or no such log; nothing was written.
         TableError: The figures break a rule of the table format; nothing was written.
+        ResultsError: The disk is full, or cannot be written to.
     """
     by_dataset: dict[str, list[Log]] = defaultdict(list)
     for archive, member in _members(source):
         path = PurePosixPath(member.name)
-        if _FILE.fullmatch(path.name) and "__MACOSX" not in path.parts:
+        if "__MACOSX" not in path.parts:
             log = read_log(member.data, path.name, str(archive))
             by_dataset[log.dataset].append(log)
         if progress is not None:
@@ -141,14 +141,11 @@ def import_nasbench_nlp(source: Path, out: Path, *, progress: Progress | None = 
     }
     for logs, _ in kept.values():
         _check_together(logs, str(source))
-    out.mkdir(parents=True, exist_ok=True)
     folders = []
     for dataset, (logs, copies) in kept.items():
         folders.append(out / f"{NAME}-{dataset}")
-        with tempfile.TemporaryDirectory(
-            prefix=f".{NAME}.", dir=out, ignore_cleanup_errors=True
-        ) as scratch:
-            table = _table(dataset, logs, Path(scratch))
+        with scratch_folder(out) as scratch:
+            table = _table(dataset, logs, scratch)
             write_table(folders[-1], table, _about(source, dataset, logs, copies))
             del table
     return folders
@@ -157,7 +154,7 @@ def import_nasbench_nlp(source: Path, out: Path, *, progress: Progress | None = 
 def _members(source: Path) -> Iterator[tuple[Path, Member]]:
     archives = sorted(source.rglob("*.zip")) if source.is_dir() else []
     for archive in (*archives, source):
-        for member in members(archive, _LIMITS, ".json"):
+        for member in members(archive, _LIMITS, prefix=_FILE[0], suffix=_FILE[1]):
             yield archive, member
 
 
@@ -317,8 +314,7 @@ def _training(
     columns = {}
     for i, name in enumerate(_CURVES):
         # In a file, since the curves of all trainings are larger than the memory may be.
-        values = np.memmap(f"{scratch}.{name}", np.float64, "w+", shape=shape)
-        values[...] = np.nan
+        values = blank(Path(f"{scratch}.{name}"), shape)
         for log, (cell, seed) in zip(logs, places, strict=True):
             values[cell, seed, : log.curves.shape[1]] = log.curves[i]
         columns[name] = Column(_METRICS[name], values, _NOTES[name])

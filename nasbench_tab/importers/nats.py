@@ -8,20 +8,19 @@ Dong and Yang, "NAS-Bench-201", ICLR 2020; Dong, Liu, Musial and Gabrys, "NATS-B
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nasbench_tab.benchmarks.tablefile import write_table
-from nasbench_tab.errors import FormatError, ResultsError
+from nasbench_tab.errors import FormatError
 from nasbench_tab.importers.formats import Progress
 from nasbench_tab.importers.nats_files import read_records
 from nasbench_tab.importers.nats_records import ArchRecord, Meta
 from nasbench_tab.importers.nats_tables import Collector, Plan
+from nasbench_tab.importers.scratch import scratch_folder
 from nasbench_tab.spaces.nasbench201 import NasBench201
 from nasbench_tab.spaces.nats_size import NatsSize
 
@@ -163,7 +162,7 @@ def _imported(
     partial: bool,
 ) -> list[Path]:
     with (
-        _scratch(out) as folder,
+        scratch_folder(out) as folder,
         closing(Collector(plan, folder, str(source))) as collector,
     ):
         size, done = len(collector.seen), 0
@@ -182,6 +181,8 @@ def _imported(
             words = {
                 "title": f"{title}, {_TITLES[dataset]}",
                 "origin": f"{source.name}, {done} of {size} architectures; by the benchmark's authors",
+                "coverage": f"{done:,} of {size:,} architectures",
+                "seed_note": "The source's own seeds; an architecture has those that it was trained with.",
                 **about,
             }
             write_table(out / name, table, words)
@@ -216,17 +217,3 @@ def _check(
             f"{source}: {len(absent)} of {size} architectures are missing, the first is {absent[0]}. Get the "
             "complete folder or file, or ask for a table of those that are there (partial)."
         )
-
-
-@contextmanager
-def _scratch(out: Path) -> Iterator[Path]:
-    """Yield a folder beside the tables that is removed on every way out."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        held = tempfile.TemporaryDirectory(prefix=".import-", dir=out)
-    except OSError as err:
-        raise ResultsError(
-            f"{out} cannot be written to ({err}). Choose another folder for the tables."
-        ) from err
-    with held as folder:
-        yield Path(folder)

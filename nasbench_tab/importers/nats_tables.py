@@ -7,7 +7,7 @@ images and test on the other half, so "ori-test" is both splits together there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -129,8 +129,16 @@ class Collector:
         self.seen[index] = True
 
     def tables(self) -> dict[str, Callable[[], Table]]:
-        """Return what makes each table, by its name; the numbers stay in the folder's files."""
+        """Return what makes each table, by its name; the numbers stay in the folder's files.
+
+        Raises:
+            FormatError: Two splits of a dataset hold the same numbers; so no table is made at all.
+        """
         names = {f"{self._plan.prefix}-{dataset}": trained for dataset, trained in DATASETS.items()}
+        rows = np.flatnonzero(self.seen)
+        for name, trained in names.items():
+            for label, training in self._of(trained):
+                self._check_splits(f"{self._source}: {name}, {label}", training, rows)
         return {name: partial(self._table, name, trained) for name, trained in names.items()}
 
     def close(self) -> None:
@@ -138,21 +146,26 @@ class Collector:
         for training in self._trainings.values():
             training.close()
 
+    def _of(self, trained_on: str) -> Iterator[tuple[str, _Collected]]:
+        """Yield the trainings of a table that there are, by their labels."""
+        # CIFAR-10 was trained on with and without its validation images.
+        datasets = (trained_on, "cifar10") if trained_on == "cifar10-valid" else (trained_on,)
+        for hp, (epochs, _) in self._plan.schedules.items():
+            for dataset in datasets:
+                training = self._trainings[hp, dataset]
+                if training.has_seed.any():
+                    suffix = "-train+valid" if dataset == "cifar10" else ""
+                    yield f"{epochs}-epochs{suffix}", training
+
     def _table(self, name: str, trained_on: str) -> Table:
         rows = np.flatnonzero(self.seen)
         space, plan = self._plan.space, self._plan
         main = self._trainings[plan.default, trained_on]
         static = {key: main.agreed(key, rows) for key in _RECORDED}
-        trainings = {}
-        # CIFAR-10 was trained on with and without its validation images.
-        datasets = (trained_on, "cifar10") if trained_on == "cifar10-valid" else (trained_on,)
-        for hp, (epochs, _) in plan.schedules.items():
-            for dataset in datasets:
-                training = self._trainings[hp, dataset]
-                if training.has_seed.any():
-                    label = f"{epochs}-epochs" + ("-train+valid" if dataset == "cifar10" else "")
-                    self._check_splits(f"{self._source}: {name}, {label}", training, rows)
-                    trainings[label] = training.finish(rows, static, plan.synthetic)
+        trainings = {
+            label: training.finish(rows, static, plan.synthetic)
+            for label, training in self._of(trained_on)
+        }
         return Table(
             name,
             space.name,

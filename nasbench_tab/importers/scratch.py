@@ -2,22 +2,67 @@
 
 Rows come in any order, each once. What is kept in the end - rows, seeds, single or double precision - is
 decided when all have come; the files are then rewritten in place where they have to be.
+
+The files lose their names as soon as they are open, where the system allows it: a process that is killed
+leaves an empty folder behind, not gigabytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_tab.benchmarks.mapped import reserve
 from nasbench_tab.errors import ResultsError
 
-__all__ = ["ScratchColumn"]
+__all__ = ["ScratchColumn", "blank", "scratch_folder"]
 
 _BLOCK = 8 * 2**20  # bytes that are rewritten at a time
+
+
+@contextmanager
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder in ``out``, where the tables go, that is removed on every way out.
+
+    Raises:
+        ResultsError: ``out`` cannot be written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        # Where files that are open cannot be removed, an import does not fail for what stays.
+        held = tempfile.TemporaryDirectory(prefix=".import-", dir=out, ignore_cleanup_errors=True)
+    except OSError as err:
+        raise ResultsError(
+            f"{out} cannot be written to ({err}). Choose another folder for the tables."
+        ) from err
+    with held as folder:
+        yield Path(folder)
+
+
+def blank(path: Path, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return an array of NaN in the new file ``path``.
+
+    Raises:
+        ResultsError: The disk is full, or the folder is gone.
+    """
+    try:
+        path.touch()
+        # Without room on the disk, writing to the array would end the process.
+        reserve(path, 8 * math.prod(shape))
+        with path.open("rb+") as file:
+            _forget(path)
+            values: NDArray[np.float64] = np.memmap(file, np.float64, "r+", shape=shape)
+    except OSError as err:
+        raise _failed(path, err) from err
+    values[...] = np.nan
+    return values
 
 
 class ScratchColumn:
@@ -31,7 +76,11 @@ class ScratchColumn:
 
     def __init__(self, path: Path, n_seeds: int, n_epochs: int) -> None:
         self._path, self._row = path, (n_seeds, n_epochs)
-        self._file = path.open("wb+", buffering=0)
+        try:
+            self._file = path.open("wb+", buffering=0)
+        except OSError as err:
+            raise _failed(path, err) from err
+        _forget(path)
         self._bytes = 8 * n_seeds * n_epochs
         self._single = True  # no value so far needs more than single precision
         self.empty = True  # there was no value so far
@@ -48,9 +97,9 @@ class ScratchColumn:
             self._single = self._single and _is_single(values[there])
         try:
             self._file.seek(row * self._bytes)
-            self._file.write(np.ascontiguousarray(values, "<f8").tobytes())
+            self._put(np.ascontiguousarray(values, "<f8"))
         except OSError as err:
-            raise self._failed(err) from err
+            raise _failed(self._path, err) from err
 
     def finish(self, rows: Sequence[int], seeds: Sequence[int]) -> NDArray[Any]:
         """Return the rows and seeds that are kept, mapped into memory; float32 if that is exact.
@@ -69,10 +118,11 @@ class ScratchColumn:
             if not same or kind.itemsize < 8:
                 self._rewrite(rows, list(seeds), kind)
             self._file.truncate(int(np.prod(shape)) * kind.itemsize)
+            found = np.memmap(self._file, kind, "r", shape=shape)
             self._file.close()
-            return np.memmap(self._path, kind, "r", shape=shape)
         except OSError as err:
-            raise self._failed(err) from err
+            raise _failed(self._path, err) from err
+        return found
 
     def close(self) -> None:
         """Close the file."""
@@ -89,14 +139,28 @@ class ScratchColumn:
             data = self._file.read((end - start) * self._bytes)
             block = np.frombuffer(data, "<f8").reshape(end - start, *self._row)[:, seeds]
             self._file.seek(place)
-            place += self._file.write(np.ascontiguousarray(block, kind).tobytes())
+            place += self._put(np.ascontiguousarray(block, kind))
             start = end
 
-    def _failed(self, err: OSError) -> ResultsError:
-        return ResultsError(
-            f"{self._path} could not be written ({err}). An import needs about as much free space beside its "
-            "target as the tables take; no table was written. Free some, or choose another folder."
-        )
+    def _put(self, values: NDArray[Any]) -> int:
+        """Write all of ``values`` and return their bytes: near a full disk, one call writes a part only."""
+        rest = values.reshape(-1).view(np.uint8).data
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        return values.nbytes
+
+
+def _forget(path: Path) -> None:
+    if path.is_file():  # not a device
+        with suppress(OSError):
+            path.unlink()
+
+
+def _failed(path: Path, err: OSError) -> ResultsError:
+    return ResultsError(
+        f"{path} could not be written ({err}). An import needs about as much free space beside its "
+        "target as the tables take; this table was not written. Free some, or choose another folder."
+    )
 
 
 def _is_single(values: NDArray[np.float64]) -> bool:

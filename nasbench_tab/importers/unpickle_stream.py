@@ -354,6 +354,8 @@ class _Machine:
         arguments, function = self._stack.pop(), self._stack.pop()
         if type(function) is not Global or type(arguments) is not tuple:
             raise ValueError("a call of something that is no function")
+        # What is made anew of an argument takes no byte of the file, so a call costs its length.
+        self._left -= sum(len(value) for value in arguments if type(value) in (str, list))
         self._stack.append(function.call(*arguments))
 
     def build(self) -> None:

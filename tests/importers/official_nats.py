@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from nasbench_tab.spaces.base import Space
 from nasbench_tab.spaces.nasbench201 import NasBench201
@@ -156,4 +157,22 @@ def torch_zip(item: object) -> bytes:
         archive.writestr("archive/data.pkl", pickle.dumps(item, 2))
         archive.writestr("archive/byteorder", "little")
         archive.writestr("archive/version", "3\n")
+    return file.getvalue()
+
+
+def first(space: Space, n: int) -> Space:
+    """Return a space of which only the first cells are numbered, so that small files are whole ones."""
+    space.size = n
+    return space
+
+
+#: Spaces of 300 cells, and cells in them.
+FIRST_TSS, FIRST_SSS = first(NasBench201(), 300), first(NatsSize(), 300)
+INDICES = (0, 11, 299)
+
+
+def torch_saved(item: object, *, legacy: bool) -> bytes:
+    torch = pytest.importorskip("torch")
+    file = io.BytesIO()
+    torch.save(item, file, _use_new_zipfile_serialization=not legacy)
     return file.getvalue()

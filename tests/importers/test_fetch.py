@@ -249,3 +249,17 @@ def test_every_source_leads_to_an_importer(name: str) -> None:
     assert source.page.startswith("https://")
     assert len(source.sha256) in (0, 64)
     assert not source.md5_end or source.md5_end in source.file
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"12 file.bin\n", b"x" * 64])
+def test_a_damaged_note_is_no_damaged_file(place: Place, content: bytes) -> None:
+    place.get()
+    note = place.path.with_name("file.bin.sha256")
+    whole = note.read_bytes()
+    note.write_bytes(content)
+    with pytest.raises(FormatError, match=r"file\.bin\.sha256.*Remove it"):
+        place.get()
+    assert place.path.read_bytes() == CONTENT
+    note.unlink()
+    place.get()
+    assert note.read_bytes() == whole

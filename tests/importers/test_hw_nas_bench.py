@@ -6,7 +6,10 @@ import csv
 import io
 import os
 import pickle
+import struct
+import tracemalloc
 import zipfile
+from collections import OrderedDict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -320,6 +323,21 @@ def test_damaged_pickles_are_refused(tmp_path: Path, three_cells: bytes, n: int)
         lambda data: read_only(data, tmp_path), three_cells, n, seed=8, limit=64 * 2**20
     )
     assert count >= n // 2  # noise in the numbers themselves is not seen
+
+
+def test_copies_of_one_list_do_not_fill_the_memory(tmp_path: Path) -> None:
+    ordered = pickle.dumps(OrderedDict(nasbench201=OrderedDict()), 4)
+    with pytest.raises(FormatError, match="edgegpu_latency"):  # read, but without figures
+        read_only(ordered, tmp_path)
+    pairs = b"".join(b"M" + struct.pack("<H", i) + b"N\x86" for i in range(5000))
+    start = b"\x80\x02]q\x00(ccollections\nOrderedDict\nq\x01]q\x02(" + pairs + b"e"
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnsafePickleError):
+            read_only(start + b"h\x01h\x02\x85R" * 400 + b"e.", tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
 
 
 def test_cut_anywhere(tmp_path: Path, three_cells: bytes) -> None:

@@ -229,6 +229,16 @@ def test_other_settings_are_another_training(tmp_path: Path) -> None:
     assert "learning_rate 0.03" in manifest["protocol"]
 
 
+def test_budgets_tell_ways_apart_where_the_schedule_does_not(tmp_path: Path) -> None:
+    logs = some(curves=False)
+    for i, log in enumerate(logs.values()):
+        del log["optimized_hyperparamater_config"][importer._EPOCHS]
+        log["budget"] = 50 if i < 3 else 100
+    table, _ = imported(written(tmp_path / "logs", logs), tmp_path / "out")
+    assert {training.epochs for training in table.trainings.values()} == {(50,), (100,)}
+    assert table.trainings[table.default_training].epochs == (100,)
+
+
 def test_too_many_settings_are_refused(tmp_path: Path) -> None:
     logs = some()
     for i, log in enumerate(logs.values()):

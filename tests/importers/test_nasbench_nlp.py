@@ -169,6 +169,7 @@ def test_a_folder_of_logs_and_other_names_of_nodes(tmp_path: Path) -> None:
     for i, text in enumerate((plain, turned)):
         log = a_log(rnn, draw=i, recepie=text)
         (folder / name_of(log)).write_text(json.dumps(log))
+    (folder / "models_recepies.json").write_bytes(b" " * 2**21)  # not a log, and larger than one
     (table,) = imported(folder, tmp_path / "out").values()
     assert len(table.architectures) == 1
     assert table.trainings[f"{EPOCHS}-epochs"].seeds == (-1, -2)

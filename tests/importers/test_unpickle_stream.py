@@ -330,6 +330,39 @@ def test_a_bomb_of_operations_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         stream_plain(ByteStream(Nones(), "bomb", 2**20))
 
 
+def copies(function: bytes, argument: bytes, rest: bytes, n: int) -> bytes:
+    """Return a pickle that makes ``n`` new objects of one argument that it holds once."""
+    call = b"h\x01h\x02" + (b"h\x03\x86" if rest else b"\x85") + b"R"
+    return b"\x80\x02]q\x00(c" + function + b"\nq\x01" + argument + rest + call * n + b"e."
+
+
+@pytest.mark.parametrize("n", [1, 400])
+@pytest.mark.parametrize(
+    ("function", "argument", "rest"),
+    [
+        (b"_codecs\nencode", b"X\0\0\1\0" + b"a" * 2**16 + b"q\x02", b"X\6\0\0\0latin1q\x03"),
+        (b"builtins\nset", b"]q\x02(" + b"".join(b"M" + struct.pack("<H", i) for i in range(5000)) + b"e", b""),
+        (b"collections\nOrderedDict", b"]q\x02(" + b"".join(b"M" + struct.pack("<H", i) + b"N\x86" for i in range(5000)) + b"e", b""),
+    ],
+    ids=["bytes", "set", "dict"],
+)  # fmt: skip
+def test_copies_of_one_argument_do_not_fill_the_memory(
+    function: bytes, argument: bytes, rest: bytes, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpickle_stream, "_MOST_OPERATIONS", 2**17)
+    data = copies(function, argument, rest, n)
+    if n == 1:
+        assert len(read(data)[-1]) in (2**16, 5000)
+        return
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnsafePickleError, match="far more than an official one"):
+            read(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
 def test_nested_tuples_are_no_keys() -> None:
     # Their hash takes a time that doubles with each level.
     value: Any = 1
