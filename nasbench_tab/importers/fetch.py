@@ -121,6 +121,12 @@ def _receive(source: Source, part: Path, instead: str, progress: bool) -> None:
             if response.status_code == requests.codes.ok:
                 file.truncate(0)
                 _write_tag(part, source.url, response.headers)
+            elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                _tag(part).unlink(missing_ok=True)  # it begins anew
+                raise FormatError(
+                    f"{source.url} was asked for what follows byte {have} and answers with "
+                    f"{response.headers.get('Content-Range') or 'some part'}. Run the command again, or {instead}."
+                )
 
         try:
             get = pooch.HTTPDownloader(

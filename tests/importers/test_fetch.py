@@ -31,6 +31,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = CONTENT
         self.stop: int | None = None
+        self.shift = 0
         self.ranges, self.status, self.kind = True, 200, "application/octet-stream"
         self.tag = '"one"'
         self.asked: list[str | None] = []
@@ -54,6 +55,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(data) - start))
         self.send_header("Content-Type", server.kind)
+        if start:
+            self.send_header(
+                "Content-Range", f"bytes {start + server.shift}-{len(data) - 1}/{len(data)}"
+            )
         if server.tag:
             self.send_header("ETag", server.tag)
         self.end_headers()
@@ -180,6 +185,16 @@ def test_what_cannot_be_resumed_begins_anew(place: Place, reason: str) -> None:
     elif reason == "spoiled":
         (place.folder / "file.bin.part.tag").write_bytes(b"{")
     assert place.get().path.read_bytes() == place.server.content
+
+
+def test_another_part_than_asked_for_is_not_joined(place: Place) -> None:
+    place.server.stop = 100_000
+    with pytest.raises(FormatError):
+        place.get()
+    place.server.stop, place.server.shift = None, 7
+    with pytest.raises(FormatError, match=r"asked for what follows byte 65536 .*bytes 65543-"):
+        place.get()
+    assert place.get().path.read_bytes() == CONTENT
 
 
 def test_a_part_that_is_too_long_begins_anew(place: Place) -> None:
