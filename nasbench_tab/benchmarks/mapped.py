@@ -3,7 +3,9 @@
 Above 32 MiB of numbers a table is stored without compression, each array in one piece, and the file is
 mapped into memory instead of being read: opening it costs what its names cost, and what is resident is what was
 touched. Its bytes are verified in full the first time; a stamp beside it (size, time of change and inode of
-the file, and the hash that was found) says that the same file needs no second reading.
+the file, and the hash that was found) says that the same file needs no second reading. A file that is replaced
+as :func:`~nasbench_tab.atomic.replacing` does leaves those who have it open with what they opened; one that is
+overwritten in place changes their numbers.
 
 A large table whose rows are not official indices also stores where each cell is: see ``lookup.py``.
 """

@@ -116,6 +116,48 @@ def test_damage_is_found_although_there_is_a_stamp(synthetic: Table, tmp_path: P
             load(tmp_path)
 
 
+def test_a_newer_version_is_refused_although_there_is_a_stamp(
+    synthetic: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(tablefile, "VERSION", 2)
+        write_table(tmp_path, synthetic, {})
+        assert bits(load(tmp_path)) == bits(synthetic)
+    with pytest.raises(TableError, match=r"version 2; this release reads .* 1\. Upgrade"):
+        load(tmp_path)
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(
+    synthetic: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(tmp_path / "a", synthetic, {})
+    write_table(tmp_path / "b", synthetic._replace(name="other"), {})
+    opened = tablefile._mapped_contents
+
+    def replaced_first(path: Path) -> Any:
+        os.replace(tmp_path / "b" / "table.h5", path)
+        return opened(path)
+
+    monkeypatch.setattr(tablefile, "_mapped_contents", replaced_first)
+    with pytest.raises(TableError, match="hash"):
+        load(tmp_path / "a")
+
+
+def test_who_has_a_table_open_keeps_it_when_it_is_written_again(
+    synthetic: Table, tmp_path: Path
+) -> None:
+    write_table(tmp_path, synthetic, {})
+    old = load(tmp_path)
+    training = synthetic.trainings["curve"]
+    halved = training.columns["valid_accuracy"]
+    columns = {**training.columns, "valid_accuracy": halved._replace(values=halved.values / 2)}
+    curve = training._replace(columns=columns)
+    new = synthetic._replace(trainings={**synthetic.trainings, "curve": curve})
+    write_table(tmp_path, new, {})
+    assert bits(old) == bits(synthetic)
+    assert bits(load(tmp_path)) == bits(new)
+
+
 @pytest.mark.parametrize("step", ["reserve", "fill_in_place", "sha256_of"])
 def test_a_full_disk_changes_nothing(
     synthetic: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
