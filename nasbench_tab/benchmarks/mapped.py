@@ -107,15 +107,21 @@ def fill_in_place(path: Path, arrays: dict[int, NDArray[Any]]) -> None:
 
 
 def forget(values: NDArray[Any]) -> None:
-    """Let go of the memory behind a mapped array; its numbers stay in its file."""
+    """Let go of the memory behind a mapped array whose numbers stay in its file; others are left alone."""
     base: Any = values
+    shared = False
     while base is not None and not isinstance(base, mmap.mmap):
+        shared = shared or getattr(base, "mode", None) in ("r+", "w+")  # of a numpy.memmap
         base = (
             getattr(base, "obj", None)
             if isinstance(base, memoryview)
             else getattr(base, "base", None)
         )
-    if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+    if base is None or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    with memoryview(base) as view:
+        shared = shared or view.readonly
+    if shared:  # what was written to a private mapping is in no file
         base.madvise(mmap.MADV_DONTNEED)
 
 

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from nasbench_tab.atomic import replacing
 from nasbench_tab.benchmarks import mapped
-from nasbench_tab.benchmarks.lookup import Lookup, lookup_of
+from nasbench_tab.benchmarks.lookup import Lookup, finds_all, lookup_of
 from nasbench_tab.benchmarks.tablerules import check_table, is_text
 from nasbench_tab.errors import TableError
 from nasbench_tab.records import Metric
@@ -125,7 +125,7 @@ def write_table(directory: Path, table: Table, about: dict[str, Any]) -> str:
     check_table(table, table.name)
     if mapped.bytes_of(table) > mapped.LARGE:
         return _write_large(directory, table, about)
-    image, digest = _image(table)
+    image, digest = _image(table._replace(lookup=None))  # it may be that of a larger one
     text = _manifest(table, about, digest, hashlib.sha256(image).hexdigest())
     with (
         replacing(directory / "manifest.toml") as manifest_file,
@@ -202,6 +202,10 @@ def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
     if known:
         return table
     check_table(table, str(path))
+    if table.lookup is not None and not finds_all(table.lookup, table.architectures):
+        raise TableError(
+            f"{path}: its lookup does not lead to its architectures. Write the table again."
+        )
     if large:
         mapped.stamp(directory, manifest["hash"])
     return table
