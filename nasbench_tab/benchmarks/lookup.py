@@ -56,7 +56,7 @@ def finds_all(lookup: Lookup, cells: NDArray[np.uint8]) -> bool:
     sizes, numbers, slots = lookup
     n, most = len(cells), len(slots) - 1
     return (
-        (sizes.dtype, numbers.dtype, slots.dtype) == (np.int64, np.uint64, np.int32)
+        [part.dtype.str[1:] for part in lookup] == ["i8", "u8", "i4"]
         and sizes.shape == cells.shape[1:]
         and numbers.shape == (n,)
         and slots.shape == (1 << most.bit_length(),)
