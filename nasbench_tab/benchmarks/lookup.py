@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nasbench_tab.records import Architecture
 
-__all__ = ["Lookup", "lookup_of", "row_of", "rows_of"]
+__all__ = ["Lookup", "finds_all", "lookup_of", "row_of", "rows_of"]
 
 _FACTOR = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio
 _WORD = 2**64 - 1
@@ -49,6 +49,21 @@ def lookup_of(cells: NDArray[np.uint8]) -> Lookup | None:
         left = slots[places] != rows
         rows, places = rows[left], (places[left] + 1) & (len(slots) - 1)
     return Lookup(sizes, numbers, slots)
+
+
+def finds_all(lookup: Lookup, cells: NDArray[np.uint8]) -> bool:
+    """Return whether a lookup gives each of ``(n, cell length)`` cells its row, and comes to an end for others."""
+    sizes, numbers, slots = lookup
+    n, most = len(cells), len(slots) - 1
+    return (
+        [part.dtype.str[1:] for part in lookup] == ["i8", "u8", "i4"]
+        and sizes.shape == cells.shape[1:]
+        and numbers.shape == (n,)
+        and slots.shape == (1 << most.bit_length(),)
+        and slots.min() == -1  # a free slot ends every search
+        and slots.max() < n
+        and np.array_equal(rows_of(lookup, cells), np.arange(n))
+    )
 
 
 def row_of(lookup: Lookup, cell: Architecture) -> int:

@@ -3,7 +3,9 @@
 Above 32 MiB of numbers a table is stored without compression, each array in one piece, and the file is
 mapped into memory instead of being read: opening it costs what its names cost, and what is resident is what was
 touched. Its bytes are verified in full the first time; a stamp beside it (size, time of change and inode of
-the file, and the hash that was found) says that the same file needs no second reading.
+the file, and the hash that was found) says that the same file needs no second reading. A file that is replaced
+as :func:`~nasbench_tab.atomic.replacing` does leaves those who have it open with what they opened; one that is
+overwritten in place changes their numbers.
 
 A large table whose rows are not official indices also stores where each cell is: see ``lookup.py``.
 """
@@ -105,15 +107,21 @@ def fill_in_place(path: Path, arrays: dict[int, NDArray[Any]]) -> None:
 
 
 def forget(values: NDArray[Any]) -> None:
-    """Let go of the memory behind a mapped array; its numbers stay in its file."""
+    """Let go of the memory behind a mapped array whose numbers stay in its file; others are left alone."""
     base: Any = values
+    shared = False
     while base is not None and not isinstance(base, mmap.mmap):
+        shared = shared or getattr(base, "mode", None) in ("r+", "w+")  # of a numpy.memmap
         base = (
             getattr(base, "obj", None)
             if isinstance(base, memoryview)
             else getattr(base, "base", None)
         )
-    if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+    if base is None or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    with memoryview(base) as view:
+        shared = shared or view.readonly
+    if shared:  # what was written to a private mapping is in no file
         base.madvise(mmap.MADV_DONTNEED)
 
 

@@ -78,6 +78,12 @@ class TableBenchmark(Benchmark):
         self._views: dict[_Key, memoryview] = {}
         self._answers: dict[_Key, tuple[memoryview, memoryview, memoryview, memoryview]] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Views of memory cannot be pickled. All numbers are copied, those of a mapped table too: where that
+        # matters, pass the name and load it there, as comparisons do.
+        given = self._table, self.space, self.fingerprint, self.training, self.about
+        return type(self), given
+
     @cached_property
     def objective_epochs(self) -> tuple[int, ...]:
         """The epochs at which the objective was measured, for some architecture at least.

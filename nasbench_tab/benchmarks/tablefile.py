@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from nasbench_tab.atomic import replacing
 from nasbench_tab.benchmarks import mapped
-from nasbench_tab.benchmarks.lookup import Lookup, lookup_of
+from nasbench_tab.benchmarks.lookup import Lookup, finds_all, lookup_of
 from nasbench_tab.benchmarks.tablerules import check_table, is_text
 from nasbench_tab.errors import TableError
 from nasbench_tab.records import Metric
@@ -125,7 +125,7 @@ def write_table(directory: Path, table: Table, about: dict[str, Any]) -> str:
     check_table(table, table.name)
     if mapped.bytes_of(table) > mapped.LARGE:
         return _write_large(directory, table, about)
-    image, digest = _image(table)
+    image, digest = _image(table._replace(lookup=None))  # it may be that of a larger one
     text = _manifest(table, about, digest, hashlib.sha256(image).hexdigest())
     with (
         replacing(directory / "manifest.toml") as manifest_file,
@@ -178,27 +178,34 @@ def read_table(directory: Path, manifest: dict[str, Any]) -> Table:
     path = directory / "table.h5"
     large = manifest.get("layout") == "mapped"
     try:
-        if large and mapped.is_stamped(directory, manifest.get("hash")):
-            return _table(_mapped_contents(path))
+        known = large and mapped.is_stamped(directory, manifest.get("hash"))
         # First the bytes, since damaged ones can crash the HDF5 library itself.
         file_sha256 = manifest.get("file_sha256")
-        if file_sha256:
+        if file_sha256 and not known:
             _agree(path, file_sha256, mapped.sha256_of(path))
         contents = _mapped_contents(path) if large else _read_contents(path)
+        known = known and mapped.is_stamped(directory, manifest.get("hash"))  # replaced just now?
         root = contents[""][0]
         if root.get("format") != FORMAT or root["version"] > VERSION:
             raise TableError(
                 f"{path} has format {root.get('format')!r} version {root.get('version')}; this "
                 f"release reads {FORMAT!r} up to version {VERSION}. Upgrade nasbench_tab."
             )
-        _agree(path, manifest.get("hash"), _hash(contents))
+        if not known:
+            _agree(path, manifest.get("hash"), _hash(contents))
         table = _table(contents)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as err:
         raise TableError(
             f"{path} cannot be read as a table ({err}). It is missing, truncated or damaged; "
             "get it again, or rebuild it with the table's prepare.py."
         ) from err
+    if known:
+        return table
     check_table(table, str(path))
+    if table.lookup is not None and not finds_all(table.lookup, table.architectures):
+        raise TableError(
+            f"{path}: its lookup does not lead to its architectures. Write the table again."
+        )
     if large:
         mapped.stamp(directory, manifest["hash"])
     return table

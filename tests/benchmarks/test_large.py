@@ -17,9 +17,15 @@ from numpy.typing import NDArray
 
 from nasbench_tab.benchmarks import mapped, tablefile
 from nasbench_tab.benchmarks.base import Benchmark
-from nasbench_tab.benchmarks.lookup import lookup_of, row_of, rows_of
+from nasbench_tab.benchmarks.lookup import finds_all, lookup_of, row_of, rows_of
 from nasbench_tab.benchmarks.table import TableBenchmark
-from nasbench_tab.benchmarks.tablefile import Table, content_hash, read_manifest, write_table
+from nasbench_tab.benchmarks.tablefile import (
+    Column,
+    Table,
+    content_hash,
+    read_manifest,
+    write_table,
+)
 from nasbench_tab.errors import MissingValueError, ResultsError, TableError
 
 from .tablefiles import bits, hash_of, load
@@ -116,6 +122,48 @@ def test_damage_is_found_although_there_is_a_stamp(synthetic: Table, tmp_path: P
             load(tmp_path)
 
 
+def test_a_newer_version_is_refused_although_there_is_a_stamp(
+    synthetic: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as later:
+        later.setattr(tablefile, "VERSION", 2)
+        write_table(tmp_path, synthetic, {})
+        assert bits(load(tmp_path)) == bits(synthetic)
+    with pytest.raises(TableError, match=r"version 2; this release reads .* 1\. Upgrade"):
+        load(tmp_path)
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(
+    synthetic: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(tmp_path / "a", synthetic, {})
+    write_table(tmp_path / "b", synthetic._replace(name="other"), {})
+    opened = tablefile._mapped_contents
+
+    def replaced_first(path: Path) -> Any:
+        (tmp_path / "b" / "table.h5").replace(path)
+        return opened(path)
+
+    monkeypatch.setattr(tablefile, "_mapped_contents", replaced_first)
+    with pytest.raises(TableError, match="hash"):
+        load(tmp_path / "a")
+
+
+def test_who_has_a_table_open_keeps_it_when_it_is_written_again(
+    synthetic: Table, tmp_path: Path
+) -> None:
+    write_table(tmp_path, synthetic, {})
+    old = load(tmp_path)
+    training = synthetic.trainings["curve"]
+    halved = training.columns["valid_accuracy"]
+    columns = {**training.columns, "valid_accuracy": halved._replace(values=halved.values / 2)}
+    curve = training._replace(columns=columns)
+    new = synthetic._replace(trainings={**synthetic.trainings, "curve": curve})
+    write_table(tmp_path, new, {})
+    assert bits(old) == bits(synthetic)
+    assert bits(load(tmp_path)) == bits(new)
+
+
 @pytest.mark.parametrize("step", ["reserve", "fill_in_place", "sha256_of"])
 def test_a_full_disk_changes_nothing(
     synthetic: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -157,6 +205,28 @@ def test_arrays_may_be_mapped_scratch_files(synthetic: Table, tmp_path: Path) ->
     trainings = {**synthetic.trainings, "curve": training._replace(columns=columns)}
     write_table(tmp_path / "t", synthetic._replace(trainings=trainings), {})
     assert bits(load(tmp_path / "t")) == bits(synthetic)
+
+
+@pytest.mark.parametrize("mode", ["c", "r+", "r"])
+def test_what_is_in_no_file_is_not_forgotten(tmp_path: Path, mode: Any) -> None:
+    """A private mapping is changed in memory only: to let go of it is to lose the change."""
+    np.arange(10_000.0).tofile(tmp_path / "file")
+    values = np.memmap(tmp_path / "file", np.float64, mode)
+    if mode != "r":
+        values[:] = 7
+    before = values.copy()
+    mapped.forget(values[10:].reshape(-1, 2))
+    np.testing.assert_array_equal(values, before)
+
+
+def test_a_private_mapping_of_nothing_is_not_forgotten() -> None:
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        pytest.skip("of Unix")
+    memory = mmap.mmap(-1, 80_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    values = np.frombuffer(memory, np.float64)
+    values[:] = 7
+    mapped.forget(values)
+    assert (values == 7).all()
 
 
 def test_an_old_reader_sees_the_same_table(synthetic: Table, tmp_path: Path) -> None:
@@ -204,6 +274,66 @@ def test_numbers_that_are_too_large_have_no_lookup() -> None:
     cells = np.random.default_rng(0).integers(0, 8, (100, 21)).astype(np.uint8)
     cells[0] = 7
     assert lookup_of(cells) is None
+
+
+def test_a_large_table_that_becomes_small_has_no_lookup(
+    synthetic: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(tmp_path / "large", synthetic, {})
+    large = load(tmp_path / "large")
+    monkeypatch.setattr(mapped, "LARGE", 2**40)
+    turned = flipped(large)
+    digest = write_table(tmp_path / "small", turned, {})
+    assert digest == write_table(tmp_path / "plain", turned._replace(lookup=None), {})
+    small = fresh(load(tmp_path / "small"))
+    np.testing.assert_array_equal(
+        small.query(large.architectures, mask=True).filled(-1),
+        fresh(synthetic).query(large.architectures, mask=True).filled(-1),
+    )
+
+
+def flipped(table: Table) -> Table:
+    """Return the table with its rows in the reverse order."""
+
+    def turned(columns: dict[str, Column]) -> dict[str, Column]:
+        return {
+            name: column._replace(values=column.values[::-1]) for name, column in columns.items()
+        }
+
+    trainings = {
+        label: training._replace(columns=turned(training.columns))
+        for label, training in table.trainings.items()
+    }
+    cells = table.architectures[::-1]
+    return table._replace(architectures=cells, trainings=trainings, static=turned(table.static))
+
+
+@pytest.mark.parametrize("fault", ["full", "swapped", "beyond", "short", "kind", "sizes"])
+def test_a_lookup_that_leads_astray_is_refused(
+    synthetic: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Its hash may agree: whoever made the file had it from somewhere, and a full one would never end."""
+    right = lookup_of(synthetic.architectures)
+    assert right is not None
+    assert finds_all(right, synthetic.architectures)
+    full, swapped, beyond = (right.slots.copy() for _ in range(3))
+    taken = np.flatnonzero(right.slots >= 0)
+    full[full < 0] = 0
+    swapped[taken[:2]] = swapped[taken[1::-1]]
+    beyond[taken[0]] = len(synthetic.architectures)
+    wrong = {
+        "full": right._replace(slots=full),
+        "swapped": right._replace(slots=swapped),
+        "beyond": right._replace(slots=beyond),
+        "short": right._replace(slots=right.slots[:-1]),
+        "kind": right._replace(numbers=right.numbers.astype(np.float64)),
+        "sizes": right._replace(sizes=right.sizes[:-1]),
+    }[fault]
+    monkeypatch.setattr(tablefile, "lookup_of", lambda cells: wrong)
+    write_table(tmp_path, synthetic, {})
+    (tmp_path / STAMP).unlink()
+    with pytest.raises(TableError, match="lookup"):
+        load(tmp_path)
 
 
 def outcome(bench: Benchmark, cell: tuple[int, ...]) -> str:

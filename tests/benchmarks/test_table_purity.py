@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,15 @@ def test_the_same_question_has_the_same_answer() -> None:
     first = everything_asked(bench)
     assert everything_asked(bench) == first
     assert everything_asked(nb201()) == first
+
+
+def test_a_benchmark_that_was_used_can_go_to_another_process() -> None:
+    bench = fresh(stored("nb201-cifar10"))
+    first = everything_asked(bench)
+    there = pickle.loads(pickle.dumps(bench))  # noqa: S301 - our own
+    assert everything_asked(there) == first
+    assert (there.fingerprint, there.training) == (bench.fingerprint, bench.training)
+    assert not there.measured().flags.writeable
 
 
 @pytest.mark.parametrize(

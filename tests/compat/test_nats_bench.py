@@ -188,6 +188,15 @@ def test_numpy_integers_are_indices_and_schedules_may_be_integers(api: Any) -> N
     assert api.query_by_index(np.int64(11), "cifar10", 200)[777].seed == "0777"
 
 
+@from_both
+def test_a_published_string_is_taken_wherever_an_index_is(api: Any) -> None:
+    name = api.arch(11)
+    assert api.get_cost_info(name, "cifar10") == api.get_cost_info(11, "cifar10")
+    assert api.get_latency(name, "cifar10") == api.get_latency(11, "cifar10")
+    assert api.get_net_config(name, "cifar10") == api.get_net_config(11, "cifar10")
+    assert api.query_by_index(name, "cifar10").keys() == api.query_by_index(11, "cifar10").keys()
+
+
 @from_simple
 def test_an_unknown_architecture_is_named(api: Any) -> None:
     for call in ("simulate_train_eval", "get_more_info", "get_cost_info"):

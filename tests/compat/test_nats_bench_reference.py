@@ -378,6 +378,8 @@ def odd_records() -> dict[str, Any]:
                     held["dataset_seed"][dataset].remove(seed)
                 if index in (2, 3, 4, 5) and seed == 999:  # of a cell with one convolution more
                     run["params"], run["flop"] = np.float64(0.9), 120.5
+                if index == 4 and seed == 777:
+                    run["params"], run["flop"] = np.float64(0.7), 99.5
                 if index == 6:
                     run["latency"] = None if seed == 777 else [0.01, 0.02]
                 if index == 8:
@@ -410,6 +412,7 @@ def test_odd_records() -> None:
         kinds.append(agree(pair, "find_best", dataset, name, hp=hp))
         agree(pair, "statistics", dataset, hp)
     assert pair[0].get_cost_info(3, "cifar10", "200")["params"] == 0.8  # that of seed 888
+    assert pair[0].get_cost_info(4, "cifar10", "200")["params"] == 0.8  # neither first nor last
     assert outcome(pair[0], "get_cost_info", 2, "cifar10", "200")[0] == "error"  # there is none
     assert pair[0].get_latency(6, "cifar10", "200") == pytest.approx(0.015)
     assert pair[0].get_latency(8, "cifar10", "200") is None

@@ -67,9 +67,14 @@ def _training(
         )
         for name, split in splits.items()
     }
-    for name, seconds in (("train_seconds", train), ("eval_seconds", valid)):
+    times: dict[str, tuple[float, Split]] = {
+        "train_seconds": (train, "none"),
+        "eval_seconds": (valid, "none"),
+        "test_seconds": (valid, "test"),  # of the split, and no figure of quality
+    }
+    for name, (seconds, split) in times.items():
         values = np.broadcast_to(seconds * np.array(epochs, np.float32), shape)
-        columns[name] = Column(Metric(name, "none", "min", "s", 0.0), values)
+        columns[name] = Column(Metric(name, split, "min", "s", 0.0), values)
     return Training(dataset, "valid_accuracy", "curve", "synthetic", seeds, epochs, columns)
 
 

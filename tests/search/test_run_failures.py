@@ -102,7 +102,8 @@ def test_what_a_dead_worker_did_is_on_the_clock_and_no_evaluation() -> None:
     assert run.lost == pytest.approx(sum(o.seconds for o in failed))
     assert run.seconds == pytest.approx(np.cumsum([o.seconds for o in told])[
         [o.status == "ok" for o in told]])  # fmt: skip
-    assert run.last_died < run.seconds[-1]
+    last = max(i for i, o in enumerate(told) if o.status == "failed")
+    assert run.last_died == pytest.approx(sum(o.seconds for o in told[: last + 1]))
 
 
 def test_several_workers_lose_no_proposal_and_keep_their_number() -> None:
@@ -276,6 +277,18 @@ def test_the_ledger_counts_what_was_lost(tmp_path: Path, workers: int) -> None:
     assert account.lost.mean == pytest.approx(trials.lost.mean())
     rows = {row["clock"]: row for row in ledger_rows([account])}
     assert (rows["died"]["unit"], rows["lost"]["unit"]) == ("", "s")
+
+
+def test_a_run_may_end_on_the_clock_with_a_death(tmp_path: Path) -> None:
+    budget = {"evaluations": None, "seconds": 40_000.0, "failures": 0.7, "workers": 1}
+    results = compared(tmp_path / "out", **budget)
+    trials = results.trials("nb201-cifar10", "random")
+    elapsed = run_clocks(results, "nb201-cifar10", trials).elapsed.seconds
+    ends = np.array(results.frame()["seconds"][:6])
+    assert trials.last_died is not None
+    assert (trials.last_died > ends).any()
+    assert elapsed == pytest.approx(np.fmax(ends, trials.last_died))
+    assert (elapsed >= 40_000).all()
 
 
 def run_seconds(run: Run) -> float:

@@ -109,6 +109,33 @@ def test_other_compact_forms_are_refused(compact: Any) -> None:
         convert.from_compact(compact)
 
 
+@pytest.mark.parametrize(
+    "encode", [convert.to_genotype, convert.to_configspace, convert.to_compact]
+)
+@pytest.mark.parametrize(
+    "arch",
+    [
+        None,
+        "darts",
+        (),
+        (0,) * 11,
+        (-1,) * 22,
+        (0.5,) * 22,
+        (0,) * 21 + (99,),
+        (0, 0, 9) + (0,) * 19,
+    ],
+)
+def test_no_architecture_is_refused(encode: Any, arch: Any) -> None:
+    with pytest.raises(InvalidArchitectureError, match="is not a cell of darts"):
+        encode(arch)
+
+
+@pytest.mark.parametrize("config", [None, 5, "edge", [("a", "b")]])
+def test_no_configuration_is_refused(config: Any) -> None:
+    with pytest.raises(InvalidArchitectureError, match="dict expected"):
+        convert.from_configspace(config)
+
+
 def test_other_genotypes_are_refused() -> None:
     good = convert.to_genotype(SPACE.example())
     wrong: list[Any] = [
@@ -121,7 +148,7 @@ def test_other_genotypes_are_refused() -> None:
     for genotype in wrong:
         with pytest.raises(InvalidArchitectureError):
             convert.from_genotype(genotype)
-    with pytest.raises(InvalidArchitectureError, match="22 numbers"):
+    with pytest.raises(InvalidArchitectureError, match="22 integers"):
         convert.to_compact((0,) * 11)
 
 

@@ -165,6 +165,13 @@ def test_other_configurations_are_refused(decode: Any, configuration: Any, probl
         decode(configuration)
 
 
+@pytest.mark.parametrize("decode", [from_a, from_b, from_c])
+@pytest.mark.parametrize("configuration", [None, 5, "edge_0", [("edge_0", 1)]])
+def test_no_configuration_is_refused(decode: Any, configuration: Any) -> None:
+    with pytest.raises(InvalidArchitectureError, match="dict expected"):
+        decode(configuration)
+
+
 @pytest.mark.parametrize("encode", [to_a, to_b, to_c, to_matrix])
 def test_no_architecture_is_refused(encode: Any) -> None:
     with pytest.raises(InvalidArchitectureError, match="not a cell of nasbench101"):

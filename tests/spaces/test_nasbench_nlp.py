@@ -160,6 +160,36 @@ def test_cells_full_of_equal_parts_are_no_trouble() -> None:
         assert SPACE.canonical(other) == own
 
 
+def rings(*lengths: int) -> Recipe:
+    """Return sums in rings, each neighboring two with a linear node between; colours repeat 0, 1, 2 around."""
+    recipe: Recipe = {}
+    sums: dict[int, list[str]] = {0: [], 1: [], 2: []}
+    for ring, n in enumerate(lengths):
+        for i in range(n):
+            recipe[f"l{ring}.{i}"] = {"op": "linear", "input": ["x", f"h_prev_{i % 3}"]}
+        for i in range(n):
+            name = f"s{ring}.{i}"
+            inputs = [f"l{ring}.{i}", f"l{ring}.{(i + 1) % n}"]
+            recipe[name] = {"op": "elementwise_sum", "input": inputs}
+            sums[i % 3].append(name)
+    for colour, names in sums.items():
+        recipe[f"h_new_{colour}"] = {"op": "linear", "input": names}
+    return recipe
+
+
+def test_what_looks_alike_from_every_node_is_told_apart() -> None:
+    """A ring of nine, and one of three beside one of six: no node sees a difference around itself."""
+    seen = set()
+    for recipe in (rings(9), rings(3, 6), rings(3, 3, 3)):
+        own = {
+            SPACE.canonical(parsed(shuffled(recipe, np.random.default_rng(seed))))
+            for seed in range(30)
+        }
+        assert len(own) == 1
+        seen |= own
+    assert len(seen) == 3
+
+
 def test_a_blend_has_an_order_and_the_first_state_is_the_output() -> None:
     blend: Recipe = {
         "l": {"op": "linear", "input": ["x", "h_prev_0"]},

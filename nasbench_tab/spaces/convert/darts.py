@@ -6,9 +6,10 @@
     True
 
 Three forms: the genotype of DARTS; the ConfigSpace keys of NAS-Bench-301's logs and models
-(``NetworkSelectorDatasetInfo:darts:...``); and the compact form of BANANAS, NASLib and NAS-Bench-301, two
-tuples of eight ``(input, operation)``. Operations are numbered in NAS-Bench-301's order everywhere,
-that of :data:`~nasbench_tab.spaces.darts.OPERATIONS`.
+(``NetworkSelectorDatasetInfo:darts:...``); and the compact form of naszilla, NASLib and NAS-Bench-301, two
+tuples of eight ``(input, operation)``. Operations are numbered in NAS-Bench-301's order,
+that of :data:`~nasbench_tab.spaces.darts.OPERATIONS`. The first code of BANANAS (``darts/arch.py``) counts
+``none`` as 0, so that its numbers are higher by one: what is read must be lowered first.
 
 None of the three tells in which order a node's two edges are meant; here the lower input is first.
 """
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from nasbench_tab.errors import InvalidArchitectureError, unknown_name
 from nasbench_tab.records import Architecture
-from nasbench_tab.spaces.darts import NODES, OPERATIONS, PAIRS, Edge, cell_of, edges_of
+from nasbench_tab.spaces.darts import NODES, OPERATIONS, PAIRS, Darts, Edge, cell_of, edges_of
 
 __all__ = [
     "PREFIX",
@@ -40,6 +41,7 @@ PREFIX = "NetworkSelectorDatasetInfo:darts:"
 #: ``((input, operation), ...)`` of both cells.
 Compact = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 
+_SPACE = Darts()
 _HALVES = ("normal", "reduce")
 _HALF = 11  # numbers of a cell in an architecture
 # NAS-Bench-301 numbers the possible edges: those into node 3 begin at 2, and so on.
@@ -68,7 +70,11 @@ class _Genotype(Protocol):
 
 
 def to_genotype(arch: Architecture) -> Genotype:
-    """Return an architecture as DARTS' genotype; its text is the space's ``format``."""
+    """Return an architecture as DARTS' genotype; its text is the space's ``format``.
+
+    Raises:
+        InvalidArchitectureError: It is no architecture of the space; of all functions here.
+    """
     normal, reduce = (
         [(OPERATIONS[op], source) for op, source in edges_of(half)] for half in _halves(arch)
     )
@@ -124,6 +130,8 @@ def from_configspace(config: Mapping[str, Any]) -> Architecture:
         InvalidArchitectureError: A key is missing, is there for an edge that is not, or has a value that
             cannot be.
     """
+    if not isinstance(config, Mapping):
+        raise InvalidArchitectureError(f"{config!r:.200} is no configuration: a dict expected.")
     found: list[int] = []
     for which in _HALVES:
         edges: list[tuple[object, object]] = []
@@ -174,10 +182,7 @@ def from_compact(compact: Sequence[Sequence[Sequence[int]]]) -> Architecture:
 
 
 def _halves(arch: Architecture) -> tuple[Architecture, Architecture]:
-    if len(arch) != 2 * _HALF:
-        raise InvalidArchitectureError(
-            f"{arch!r:.200} is not a cell of darts: {2 * _HALF} numbers expected."
-        )
+    arch = _SPACE.check(arch)
     return arch[:_HALF], arch[_HALF:]
 
 

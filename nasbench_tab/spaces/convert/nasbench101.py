@@ -180,7 +180,11 @@ def _op_nodes(arch: Architecture) -> dict[str, str]:
 def _values(configuration: Mapping[str, Any], names: list[str], encoding: str) -> list[Any]:
     """Return the values of the edges of a configuration that has these names and those of operations."""
     expected = [*names, *(f"op_node_{i}" for i in range(VERTICES - 2))]
-    found = set(dict(configuration))
+    if not isinstance(configuration, Mapping):
+        raise InvalidArchitectureError(
+            f"{configuration!r:.200} is no configuration of encoding {encoding}: a dict expected."
+        )
+    found = set(configuration)
     if found != set(expected):
         missing, more = sorted(set(expected) - found), sorted(map(str, found - set(expected)))
         raise InvalidArchitectureError(
