@@ -24,7 +24,10 @@ RANDOM = {"random"}
 #: What needs a space that knows figures of its cells; NAS-Bench-Graph's knows none.
 FIGURES = {"proxy"}
 #: Runs on shuffled and on structured tables, of what takes long.
-FEWER = {"gradient-ascent": (40, 6)}
+FEWER = {
+    "gradient-ascent": (40, 6),
+    **dict.fromkeys(("freeze-thaw", "bohb", "dehb", "petridish-growth"), (60, 15)),
+}
 
 NAMES = registry.strategy_names()
 QUICK = [name for name in NAMES if name not in LIGHT]
@@ -43,6 +46,12 @@ def test_light_strategy(name: str) -> None:
     seen = check_sanity(LIGHT[name], distinct=20, evaluations=60, runs=(40, 20))
     assert seen.distinct == seen.evaluations == 60
     assert seen.structured >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FEWER)
+def test_strategy_in_all_runs(name: str) -> None:
+    assert check_sanity(name).structured >= 4
 
 
 @pytest.mark.slow
