@@ -8,6 +8,7 @@ and, where it is enumerable, their official numbers (``size``, ``index``, ``unin
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -60,17 +61,35 @@ class Space(ABC):
     def graph(self, arch: Architecture) -> Graph:
         """Return the cell as a labelled directed acyclic graph."""
 
-    @abstractmethod
     def index(self, arch: Architecture) -> int:
-        """Return the official index of a cell."""
+        """Return the official index of a cell.
 
-    @abstractmethod
+        By default, where there is none, its numbers read as one in mixed radix, the last position
+        varying fastest.
+        """
+        number = 0
+        for option, n in zip(arch, self.choices, strict=True):
+            number = number * n + option
+        return number
+
     def unindex(self, index: int) -> Architecture:
         """Return the cell of an official index.
 
         Raises:
             InvalidArchitectureError: No cell has this index.
         """
+        rest, reverse = index, []
+        for n in reversed(self.choices):
+            rest, option = divmod(rest, n)
+            reverse.append(option)
+        cell = tuple(reversed(reverse))
+        if rest or not self.contains(cell):
+            raise InvalidArchitectureError(
+                f"There is no architecture {index} in {self.name}. Numbers are 0 to "
+                f"{math.prod(self.choices) - 1}"
+                + (", with gaps; index(cell) gives the one of a cell." if self.rule else ".")
+            )
+        return cell
 
     def figures(self, cells: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
         """Return what is known of ``(n, cell length)`` cells without training them.

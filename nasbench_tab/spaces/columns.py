@@ -151,26 +151,6 @@ class Columns(Space):
         """Return the levels of each column, as they are written."""
         return {column: tuple(map(str, levels)) for column, levels in self.columns.items()}
 
-    def index(self, arch: Architecture) -> int:
-        """Return the number of a cell when all are listed, the last column changing fastest."""
-        number = 0
-        for position, n in zip(arch, self.choices, strict=True):
-            number = number * n + position
-        return number
-
-    def unindex(self, index: int) -> Architecture:
-        """Return the cell of a number."""
-        size = math.prod(self.choices)
-        if not 0 <= index < size:
-            raise InvalidArchitectureError(
-                f"There is no architecture {index} in {self.name}. Numbers are 0 to {size - 1}."
-            )
-        cell = []
-        for n in reversed(self.choices):
-            index, position = divmod(index, n)
-            cell.append(position)
-        return tuple(reversed(cell))
-
     def spec(self) -> dict[str, Any]:
         """Return plain data from which :meth:`from_spec` makes this space again."""
         return {

@@ -131,26 +131,6 @@ class Darts(Space):
                 named |= {f"{half}_{node}_{which}": OPERATIONS for which in ("lower", "upper")}
         return named
 
-    def index(self, arch: Architecture) -> int:
-        """Return the architecture's tuple read as a number, the last position varying fastest."""
-        number = 0
-        for choice, n in zip(arch, self.choices, strict=True):
-            number = number * n + choice
-        return number
-
-    def unindex(self, index: int) -> Architecture:
-        """Return the architecture of a number (0 to about 10^18)."""
-        if not 0 <= index < N_ARCHITECTURES:
-            raise InvalidArchitectureError(
-                f"There is no architecture {index} in {self.name}. Numbers are 0 to "
-                f"{N_ARCHITECTURES - 1}."
-            )
-        arch = []
-        for n in reversed(self.choices):
-            index, choice = divmod(index, n)
-            arch.append(choice)
-        return tuple(reversed(arch))
-
     def canonical(self, arch: Architecture) -> Architecture:
         """Return the representative of all architectures that are the same but for the nodes' numbers.
 

@@ -138,27 +138,6 @@ class NasBench101(Space):
             **{f"op_node_{place}": OPERATIONS for place in range(VERTICES - 2)},
         }
 
-    def index(self, arch: Architecture) -> int:
-        """Return the number (0 to 509,607,935) whose mixed-radix digits are ``arch``; ours, not official."""
-        number = 0
-        for digit, n in zip(arch, _CHOICES, strict=True):
-            number = number * n + digit
-        return number
-
-    def unindex(self, index: int) -> Architecture:
-        """Return the architecture of a number; many numbers have none."""
-        digits, rest = [], index
-        for n in reversed(_CHOICES):
-            rest, digit = divmod(rest, n)
-            digits.append(digit)
-        arch = tuple(reversed(digits))
-        if rest or not self.contains(arch):
-            raise InvalidArchitectureError(
-                f"There is no architecture {index} in {self.name}. Numbers go from 0 to 509607935, with "
-                "gaps where a cell breaks the limits; index(cell) gives the one of a cell."
-            )
-        return arch
-
     def canonical(self, arch: Architecture) -> Architecture:
         """Return the representative of all architectures that are the same network.
 

@@ -62,21 +62,6 @@ class NasBenchMacro(Space):
         """Return the blocks of each layer."""
         return {f"layer_{layer}": BLOCKS for layer in range(1, _LAYERS + 1)}
 
-    def index(self, arch: Architecture) -> int:
-        """Return the string read as a number to base 3 (0 to 6,560); the authors give no numbers."""
-        number = 0
-        for block in arch:
-            number = 3 * number + block
-        return number
-
-    def unindex(self, index: int) -> Architecture:
-        """Return the architecture of a number (0 to 6,560)."""
-        if not 0 <= index < N_ARCHITECTURES:
-            raise InvalidArchitectureError(
-                f"There is no architecture {index} in {self.name}. Numbers are 0 to {N_ARCHITECTURES - 1}."
-            )
-        return tuple(map(int, np.base_repr(index, 3).zfill(_LAYERS)))
-
     def canonical(self, arch: Architecture) -> Architecture:
         """Return the representative of all strings that are the same network (3,969 of them).
 

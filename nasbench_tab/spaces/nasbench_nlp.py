@@ -123,26 +123,6 @@ class NasBenchNLP(Space):
             named |= {f"node_{i}_input_{k}": sources[: 1 + FIRST + i] for k in range(1, 4)}
         return named | {f"h_new_{k}": ("none", *nodes) for k in range(STATES)}
 
-    def index(self, arch: Architecture) -> int:
-        """Return the architecture's tuple read as a number, the last position varying fastest."""
-        number = 0
-        for choice, n in zip(arch, self.choices, strict=True):
-            number = number * n + choice
-        return number
-
-    def unindex(self, index: int) -> Architecture:
-        """Return the architecture of a number of :meth:`index`; most numbers are none."""
-        rest, reverse = index, []
-        for n in reversed(self.choices):
-            rest, choice = divmod(rest, n)
-            reverse.append(choice)
-        arch = tuple(reversed(reverse))
-        if rest or not self.contains(arch):
-            raise InvalidArchitectureError(
-                f"There is no architecture {index} in {self.name}; index(arch) gives the number of one."
-            )
-        return arch
-
     def canonical(self, arch: Architecture) -> Architecture:
         """Return the representative of all cells that are the same but for names and order.
 

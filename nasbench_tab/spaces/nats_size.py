@@ -68,25 +68,6 @@ class NatsSize(Space):
         """Return ``n`` independent uniform draws, with replacement."""
         return list(map(tuple, rng.integers(0, len(WIDTHS), size=(n, LAYERS)).tolist()))
 
-    def index(self, arch: Architecture) -> int:
-        """Return the official index (0 to 32,767): lexicographic, the last layer varies fastest."""
-        number = 0
-        for choice in arch:
-            number = number * len(WIDTHS) + choice
-        return number
-
-    def unindex(self, index: int) -> Architecture:
-        """Return the architecture of an official index (0 to 32,767)."""
-        if not 0 <= index < _SIZE:
-            raise InvalidArchitectureError(
-                f"There is no architecture {index} in {self.name}. Official indices are 0 to {_SIZE - 1}."
-            )
-        arch = []
-        for _ in range(LAYERS):
-            index, choice = divmod(index, len(WIDTHS))
-            arch.append(choice)
-        return tuple(reversed(arch))
-
     def canonical(self, arch: Architecture) -> Architecture:
         """Return ``arch``: networks of other widths are other networks."""
         return arch
