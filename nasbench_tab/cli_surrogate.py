@@ -42,6 +42,13 @@ def fit(
         bool,
         typer.Option("--without-runs", help="Do not write the runs down; assess needs them."),
     ] = False,
+    message_passing: Annotated[
+        bool,
+        typer.Option(
+            "--message-passing",
+            help="Add networks that pass messages along the cell: more accurate, minutes to fit (PyTorch).",
+        ),
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Processes; -1 = all cores.")] = -1,
     value: Annotated[
         str, typer.Option(help="Column of the validation value.", rich_help_panel=_CSV)
@@ -121,7 +128,11 @@ def fit(
     else:
         observed = observe(*sources, objective=objective, training=training, licence=licence)
     made = with_progress(
-        *(make_surrogate, observed, folder), seed=seed, keep_runs=not without_runs, jobs=jobs
+        *(make_surrogate, observed, folder),
+        seed=seed,
+        message_passing=message_passing,
+        keep_runs=not without_runs,
+        jobs=jobs,
     )
     scores = made.scores[observed.runs.objective]
     out.print(

@@ -260,8 +260,10 @@ def _known(kind: str, name: str) -> Path | EntryPoint | None:
 def _folder(kind: str, name: str) -> Path:
     found = _known(kind, name)
     if found is None:
-        what = "benchmark" if kind == "tables" else "surrogate"
-        raise unknown_name(what, name, benchmark_names() if kind == "tables" else _all(kind))
+        # Of a name that is a surrogate's, or the table's, only the other kind is missing.
+        if kind == "tables" and name not in (known := benchmark_names()):
+            raise unknown_name("benchmark", name, known)
+        raise unknown_name(kind.removesuffix("s"), name, _all(kind))
     return found if isinstance(found, Path) else Path(_loaded(found, call=True))
 
 

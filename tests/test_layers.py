@@ -32,7 +32,19 @@ MAY: dict[str, set[str]] = {
     # Beside the benchmarks: finding them, filling them, training for them.
     "registry": {"errors", "records", "spaces", "paths", "benchmarks", "train", "predictors"},
     "importers": {"errors", "records", "spaces", "atomic", "benchmarks", "paths"},
-    "train": {*("errors", "records", "spaces", "atomic", "paths", "benchmarks", "importers"), ROOT},
+    "train": {
+        *(
+            "errors",
+            "records",
+            "spaces",
+            "atomic",
+            "paths",
+            "predictors",
+            "benchmarks",
+            "importers",
+        ),
+        ROOT,
+    },
 }
 # Other benchmarks' interfaces, answered from records and tables.
 MAY["compat"] = {"errors", "records", "spaces", "paths", "benchmarks", "importers"}

@@ -25,12 +25,14 @@ Its split dropped one of 5,125 architectures without saying which; it is fitted 
 
 One seed (``--one-seed TABLE``): what is nearer to the mean of a network's other trainings, its own training
 with one seed (a table of one seed) or the ensemble's prediction, fitted on that seed of other networks
-(five folds)? Mean absolute errors and their ratio with a 95 % bootstrap interval over networks:
+(five folds)? Mean absolute errors and their ratio with a 95 % bootstrap interval over networks. Of a network's
+trainings it is arbitrary which is the label: with ``--labellings N`` it is drawn, with the folds, N - 1 times more, and a
+network's error is the mean over all:
 
     .venv/bin/python tools/accuracy.py --draws 0 --one-seed nb201-cifar10 nb201-fashion
 
-With ``--dag STEPS`` the prediction is the mean of the ensemble's and of message passing along the cell
-(candidates_dag.py; minutes a fold, and PyTorch is needed): a candidate that is not in the package.
+With ``--message-passing`` the ensemble is the one of ``fit --message-passing`` (about two minutes a fold on 4,208
+networks, and PyTorch is needed).
 
 Intervals (``--intervals TABLE``): one training of each network, drawn; a whole surrogate is fitted on some of
 them (``--labels``) and its 90 % intervals are tested on all others, by tenth of the predicted level; none is
@@ -56,13 +58,16 @@ from numpy.typing import NDArray
 
 import nasbench_tab as nbt
 from nasbench_tab.fitting.assess_parts import only
-from nasbench_tab.fitting.fit import fit_surrogate
+from nasbench_tab.fitting.fit import fit_members, fit_surrogate
 from nasbench_tab.fitting.observed import observe
 from nasbench_tab.predictors.base import Runs, groups_of
 from nasbench_tab.predictors.ensemble import fit_ensemble
 from nasbench_tab.predictors.features import features, metric_columns
+from nasbench_tab.predictors.graphs import graphs_of
+from nasbench_tab.predictors.inputs import Inputs
 from nasbench_tab.predictors.model import predict
 from nasbench_tab.predictors.trees import Settings, fit_trees
+from nasbench_tab.spaces.base import Space
 from nasbench_tab.stats.bootstrap import mean_interval, resampling_weights, widened_level
 from nasbench_tab.stats.prediction import (
     kendall_tau,
@@ -215,53 +220,65 @@ def accel(folder: Path) -> None:
         print(f"  {method:10} {tau:.4f} {scores['r2']:.4f} {scores['mae']:.4f}", flush=True)
 
 
-def one_seed(name: str, steps: int = 0) -> None:
-    """Print the errors of a table of one seed and of a surrogate that was fitted on it.
-
-    Args:
-        name: The table.
-        steps: Of a network that passes messages, whose predictions are averaged in; 0 = none.
-    """
+def one_seed(name: str, message_passing: bool, draws: int) -> None:
+    """Print the errors of a table of one seed and of a surrogate that was fitted on it."""
     bench = nbt.load(name, source="table")
     measured = bench.measured()
     groups = groups_of(bench.space, measured)
-    order = np.random.default_rng(0).permutation(len(measured))
-    cells = measured[order[np.unique(groups[order], return_index=True)[1]]]  # one for each network
-    own, actual = np.empty((2, len(cells)))
-    for place, cell in enumerate(map(tuple, cells.tolist())):
-        seeds = sorted(bench.seeds(cell), key=lambda seed: seed != SEED)
-        own[place], *others = (bench.query(cell, seed=seed) for seed in seeds)
-        actual[place] = np.mean(others) if others else np.nan
-    found = features(bench.space, cells)
-    columns, each = metric_columns(found.names), np.arange(len(cells))
-    fold = np.random.default_rng(0).permutation(len(cells)) % 5
-    predicted = np.empty(len(cells))
-    for number in range(5):
-        on, off = fold != number, fold == number
-        rng = np.random.default_rng([0, number])
-        fitted = fit_ensemble(found.x[on], own[on, None], each[on], rng, columns=columns)
-        predicted[off] = fitted.members(found.x[off]).mean(axis=1)[:, 0]
-        if steps:
-            from candidates_dag import dag_predictions
-
-            other = dag_predictions(bench.space, cells[on], own[on], cells[off], number, steps)
-            predicted[off] = (predicted[off] + other) / 2
-    known = np.isfinite(actual)
-    joined = f", with {steps:,} steps of message passing" * bool(steps)
-    print(f"\n{name}: one training of each of {len(cells):,} networks, five folds{joined}")
+    networks = groups.max() + 1
+    # By draw and network: what was measured once, the mean of its other trainings, what was predicted.
+    found = np.empty((3, draws, networks))
+    for draw in range(draws):
+        rng = np.random.default_rng(draw)
+        order = rng.permutation(len(measured))
+        cells = measured[order[np.unique(groups[order], return_index=True)[1]]]  # one of each
+        for place, cell in enumerate(map(tuple, cells.tolist())):
+            seeds = sorted(bench.seeds(cell), key=lambda seed: seed != SEED)
+            if draw:
+                rng.shuffle(seeds)
+            own, *others = (bench.query(cell, seed=seed) for seed in seeds)
+            found[:2, draw, place] = own, np.mean(others) if others else np.nan
+        found[2, draw] = out_of_fold(bench.space, cells, found[0, draw], draw, message_passing)
+    own, actual, predicted = found
+    known = np.isfinite(actual[0])
+    joined = ", with message passing" * message_passing
+    print(
+        f"\n{name}: one training of each of {networks:,} networks, five folds, {draws} draws{joined}"
+    )
     for what, rows in {
         "all": known,
-        "less the worst tenth": actual >= np.quantile(actual[known], 0.1),
+        "less the worst tenth": actual.mean(axis=0) >= np.quantile(actual.mean(axis=0)[known], 0.1),
     }.items():
-        errors = [np.abs(values[rows] - actual[rows]) for values in (predicted, own)]
+        errors = [np.abs(v[:, rows] - actual[:, rows]).mean(axis=0) for v in (predicted, own)]
         ratio = ratio_interval(errors[0], errors[1], np.random.default_rng(0))
-        taus = [kendall_tau(values[rows], actual[rows]) for values in (predicted, own)]
+        taus = [
+            np.mean([kendall_tau(v[d, rows], actual[d, rows]) for d in range(draws)])
+            for v in (predicted, own)
+        ]
         print(
             f"  {what}, {rows.sum():,} networks with other trainings: MAE surrogate {errors[0].mean():.3f}, table "
             f"{errors[1].mean():.3f}, ratio {ratio.estimate:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]; Kendall's "
             f"tau {taus[0]:.3f}, {taus[1]:.3f}",
             flush=True,
         )
+
+
+def out_of_fold(
+    space: Space, cells: NDArray[np.uint8], own: Floats, draw: int, message_passing: bool
+) -> Floats:
+    """Return what is predicted of each network by an ensemble fitted on the other four folds."""
+    found = features(space, cells)
+    inputs = Inputs(found.x, graphs_of(space, cells) if message_passing else None)
+    columns, each = metric_columns(found.names), np.arange(len(cells))
+    fold = np.random.default_rng(draw).permutation(len(cells)) % 5
+    predicted = np.empty(len(cells))
+    for number in range(5):
+        on, off = fold != number, fold == number
+        rng = np.random.default_rng([draw, number])
+        fitted = inputs.at(on), own[on, None], each[on]
+        _, members = fit_members(*fitted, inputs.at(off), rng, None, columns)
+        predicted[off] = members.mean(axis=1)[:, 0]
+    return predicted
 
 
 def interval_draw(runs: Runs, n: int, number: int) -> tuple[Floats, Floats]:
@@ -271,8 +288,8 @@ def interval_draw(runs: Runs, n: int, number: int) -> tuple[Floats, Floats]:
     each = shuffled[np.unique(runs.groups[shuffled], return_index=True)[1]]
     fitted, rest = np.split(rng.permutation(each), [n])
     surrogate, held_out = fit_surrogate(only(runs, fitted, final=True), rng)
-    x = features(runs.space, runs.cells[rest]).x
-    found = predict(surrogate, runs.objective, x, np.zeros(len(rest), bool), runs.epochs[-1])
+    inputs = surrogate.inputs(runs.cells[rest])
+    found = predict(surrogate, runs.objective, inputs, np.zeros(len(rest), bool), runs.epochs[-1])
     final = runs.curves[runs.objective][:, -1]
     off = np.sort(np.abs(final[fitted] - held_out[runs.objective].mean[:, -1]))
     plain = 2 * off[int(np.ceil(0.9 * (n + 1))) - 1]
@@ -319,7 +336,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--data", type=Path, help="folder of Accel-NASBench's archive")
     parser.add_argument("--one-seed", nargs="+", default=[], metavar="TABLE")
-    parser.add_argument("--dag", type=int, default=0, metavar="STEPS", help="of --one-seed")
+    parser.add_argument("--labellings", type=int, default=1, help="of --one-seed")
+    parser.add_argument("--message-passing", action="store_true", help="of --one-seed")
     parser.add_argument("--intervals", nargs="+", default=[], metavar="TABLE")
     given = parser.parse_args()
     if given.intervals and given.draws < 2:
@@ -331,7 +349,7 @@ def main() -> None:
     if given.data:
         accel(given.data)
     for name in given.one_seed:
-        one_seed(name, given.dag)
+        one_seed(name, given.message_passing, given.labellings)
 
 
 if __name__ == "__main__":

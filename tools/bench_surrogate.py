@@ -32,6 +32,7 @@ from nasbench_tab.fitting.make import make_surrogate
 from nasbench_tab.fitting.observed import observe
 from nasbench_tab.predictors.features import features
 from nasbench_tab.predictors.forest import Forest, forest_of, outputs
+from nasbench_tab.predictors.inputs import Inputs
 from nasbench_tab.predictors.model import predict
 from nasbench_tab.registry import surrogate_folder, surrogate_names
 
@@ -122,7 +123,7 @@ def batches(bench: SurrogateBenchmark) -> None:
     calls: dict[str, tuple[Callable[[], object], int]] = {
         limit: (partial(booster.inplace_predict, x), 1),
         "ensemble, mean and interval at the last epoch": (
-            partial(predict, surrogate, name, x, none, surrogate.epochs[-1]),
+            partial(predict, surrogate, name, Inputs(x), none, surrogate.epochs[-1]),
             1,
         ),
         "of it: trees": (partial(trees.members, x, 1), 1),

@@ -33,7 +33,7 @@ from nasbench_tab.errors import (
     unknown_name,
 )
 from nasbench_tab.predictors.cost import work_of
-from nasbench_tab.predictors.features import features
+from nasbench_tab.predictors.inputs import Inputs
 from nasbench_tab.predictors.model import (
     Predicted,
     Surrogate,
@@ -56,8 +56,8 @@ _SECONDS = "train_seconds"
 _REMEMBERED = 4096  # architectures whose inputs are kept
 
 
-class _Inputs(NamedTuple):
-    x: NDArray[np.float32]
+class _Asked(NamedTuple):
+    inputs: Inputs
     novel: NDArray[np.bool_]
     curves: dict[str, NDArray[np.float64]]  # by metric; filled for single cells when asked
 
@@ -101,7 +101,7 @@ class SurrogateBenchmark(Benchmark):
         self._surrogate, self._listed, self._sample = surrogate, listed, sample
         # Where the space can be listed, all answers are there already: a table answers fastest.
         self._table = None if listed is None else self._as_table(listed)
-        self._seen: dict[Architecture, _Inputs] = {}
+        self._seen: dict[Architecture, _Asked] = {}
 
     @classmethod
     def read(
@@ -314,19 +314,19 @@ class SurrogateBenchmark(Benchmark):
             known = self._listed.predicted[name]
             parts = (part[rows, place].astype(np.float64) for part in known)
             return Predicted(*parts), self._listed.novel[rows]
-        inputs = self._inputs(cells)
-        return predict(self._surrogate, name, inputs.x, inputs.novel, epoch), inputs.novel
+        asked = self._inputs(cells)
+        return predict(self._surrogate, name, asked.inputs, asked.novel, epoch), asked.novel
 
     def _mean_curves(self, cells: list[Architecture], name: str) -> NDArray[np.float64]:
         if self._listed is not None:
             means = self._listed.predicted[name].mean[self._networks(cells)]
             return means.astype(np.float64)
-        inputs = self._inputs(cells)
+        asked = self._inputs(cells)
         # Kept, since a training is simulated one epoch after the other.
-        if name not in inputs.curves:
-            inputs.curves[name] = mean_curves(self._surrogate, name, inputs.x)
-            inputs.curves[name].setflags(write=False)
-        return inputs.curves[name]
+        if name not in asked.curves:
+            asked.curves[name] = mean_curves(self._surrogate, name, asked.inputs)
+            asked.curves[name].setflags(write=False)
+        return asked.curves[name]
 
     def _seconds(self, cells: list[Architecture], epoch: int) -> NDArray[np.float64]:
         place, cost = self.epochs.index(epoch), self._surrogate.cost
@@ -335,7 +335,7 @@ class SurrogateBenchmark(Benchmark):
         if cost is None:
             return np.full(len(cells), np.nan)
         work = work_of(self.space, np.array(cells, np.uint8).reshape(len(cells), -1))
-        return cost.seconds(self._inputs(cells).x, work)[:, place]
+        return cost.seconds(self._inputs(cells).inputs.x, work)[:, place]
 
     def _rows(self, cells: list[Architecture]) -> NDArray[np.intp]:
         """Return the places of listed cells."""
@@ -349,19 +349,19 @@ class SurrogateBenchmark(Benchmark):
             raise AssertionError("only for spaces that can be listed")
         return self._listed.network[self._rows(cells)]
 
-    def _inputs(self, cells: list[Architecture]) -> _Inputs:
+    def _inputs(self, cells: list[Architecture]) -> _Asked:
         """Return what predictions need; that of single cells is kept, since searches ask again."""
         one = cells[0] if len(cells) == 1 else None
         if one is not None and one in self._seen:
             return self._seen[one]
-        x = features(self.space, np.array(cells, np.uint8).reshape(len(cells), -1)).x
+        inputs = self._surrogate.inputs(np.array(cells, np.uint8).reshape(len(cells), -1))
         novelty = self._surrogate.novelty
-        inputs = _Inputs(x, novelty.flag(novelty.score(x)), {})
+        asked = _Asked(inputs, novelty.flag(novelty.score(inputs.x)), {})
         if one is not None:
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
-            self._seen[one] = inputs
-        return inputs
+            self._seen[one] = asked
+        return asked
 
     def _as_table(self, listed: Listed) -> TableBenchmark:
         """Return the predicted means as a table with one training."""

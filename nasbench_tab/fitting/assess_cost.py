@@ -40,8 +40,10 @@ def cost(data: Data, rng: np.random.Generator) -> Part:
             settings = TREES if data.settings == Settings() else data.settings
             for out, stream in enumerate(rng.spawn(fold.max() + 1)):
                 fit, rest = timed[fold != out], timed[fold == out]
-                own = (data.x[fit], runs.seconds[fit], runs.groups[fit], work[fit])
-                tasks.append((_fit_seconds, (*own, data.x[rest], work[rest], stream, settings)))
+                own = (data.inputs.x[fit], runs.seconds[fit], runs.groups[fit], work[fit])
+                tasks.append(
+                    (_fit_seconds, (*own, data.inputs.x[rest], work[rest], stream, settings))
+                )
 
     def finish(results: list[Any]) -> Known:
         if not tasks:

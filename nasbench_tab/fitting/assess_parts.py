@@ -19,10 +19,11 @@ from nasbench_tab.fitting.assess_figures import (
     tau_of,
     top_tau_of,
 )
-from nasbench_tab.fitting.fit import alike_columns, fit_surrogate, folds_of
+from nasbench_tab.fitting.fit import alike_columns, fit_members, fit_surrogate, folds_of
 from nasbench_tab.predictors.base import Runs
-from nasbench_tab.predictors.ensemble import fit_ensemble
 from nasbench_tab.predictors.features import features
+from nasbench_tab.predictors.graphs import graphs_of
+from nasbench_tab.predictors.inputs import Inputs
 from nasbench_tab.predictors.intervals import MIN_GROUPS, Bands
 from nasbench_tab.predictors.model import WIDENING, Surrogate, predict, total_sd
 from nasbench_tab.predictors.novelty import fit_novelty
@@ -30,7 +31,7 @@ from nasbench_tab.predictors.trees import Settings
 from nasbench_tab.stats.prediction import point_scores
 
 __all__ = [
-    "LEAST_TESTED", "Data", "Part", "Task", "Tested", "ceiling", "data_of", "done", "fit_members", "fit_whole", "in_folds",
+    "LEAST_TESTED", "Data", "Part", "Task", "Tested", "ceiling", "data_of", "done", "fit_whole", "foretold", "in_folds",
     "need", "only", "scores_of", "widened",
 ]  # fmt: skip
 
@@ -63,8 +64,8 @@ class Data(NamedTuple):
 
     Attributes:
         runs: With the objective alone; groups are numbered 0 to ``N - 1``.
-        x: ``(n, F)`` features.
-        alike: Which of them say how alike two networks are.
+        inputs: ``n``; with graphs if the surrogate passes messages along them.
+        alike: Which of the features say how alike two networks are.
         values: ``(n, E)`` of the objective.
         first: ``(N,)`` row of each network's first training, by seed.
         second: ``(N,)`` row of its second; -1 = none.
@@ -74,7 +75,7 @@ class Data(NamedTuple):
     """
 
     runs: Runs
-    x: NDArray[np.float32]
+    inputs: Inputs
     alike: _Rows
     values: _Floats
     first: _Rows
@@ -134,9 +135,10 @@ def data_of(runs: Runs, surrogate: Surrogate, settings: Settings) -> Data:
     counts = np.bincount(runs.groups)
     starts = np.cumsum(counts) - counts
     names, x = features(runs.space, runs.cells)
+    graphs = graphs_of(runs.space, runs.cells) if surrogate.passes_messages else None
     return Data(
         runs=runs,
-        x=x,
+        inputs=Inputs(x, graphs),
         alike=alike_columns(names),
         values=runs.curves[runs.objective],
         first=order[starts],
@@ -190,30 +192,29 @@ def _one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def fit_members(
-    x: NDArray[np.float32],
+def foretold(
+    inputs: Inputs,
     targets: _Floats,
     groups: _Rows,
-    tested: NDArray[np.float32],
+    tested: Inputs,
     rng: np.random.Generator,
     settings: Settings | None,
     alike: _Rows,
 ) -> _Floats:
     """Return what the members of an ensemble say of rows it did not see, ``(m, M, K)``."""
-    return fit_ensemble(x, targets, groups, rng, settings, alike).members(tested)
+    return fit_members(inputs, targets, groups, tested, rng, settings, alike)[1]
 
 
-def fit_whole(
-    runs: Runs, tested: NDArray[np.float32], rng: np.random.Generator, settings: Settings
-) -> Tested:
+def fit_whole(runs: Runs, tested: Inputs, rng: np.random.Generator, settings: Settings) -> Tested:
     """Return what a surrogate of the runs' final values, with all its parts, says of rows it did not see."""
     networks = len(np.unique(runs.groups))
     if networks < MIN_GROUPS:
         raise SurrogateError(
             f"{networks} networks are left to fit on; intervals need {MIN_GROUPS}."
         )
-    surrogate, _ = fit_surrogate(runs, rng, settings=settings)
-    none = np.zeros(len(tested), bool)
+    passes = tested.graphs is not None
+    surrogate, _ = fit_surrogate(runs, rng, settings=settings, message_passing=passes)
+    none = np.zeros(len(tested.x), bool)
     # What is novel is told by widened(), always in one process: it depends on the linear algebra.
     found = predict(surrogate, runs.objective, tested, none, runs.epochs[-1])
     sd = total_sd(found.sd_model, found.sd_seed)
@@ -225,8 +226,8 @@ def widened(
     data: Data, found: Tested, fitted: _Rows, rows: _Rows
 ) -> tuple[Tested, NDArray[np.bool_]]:
     """Return predictions of ``rows`` with the intervals that novel ones get, and which are novel."""
-    novelty = fit_novelty(data.x[fitted], data.runs.groups[fitted])
-    novel = novelty.flag(novelty.score(data.x[rows]))
+    novelty = fit_novelty(data.inputs.x[fitted], data.runs.groups[fitted])
+    novel = novelty.flag(novelty.score(data.inputs.x[rows]))
     metric, factor = data.runs.metrics[data.runs.objective], np.where(novel, WIDENING, 1.0)
     lower = found.mean - factor * (found.mean - found.lower)
     upper = found.mean + factor * (found.upper - found.mean)
@@ -243,8 +244,13 @@ def in_folds(
     tasks: list[Task] = []
     for out, stream in enumerate(rng.spawn(fold.max() + 1)):
         fit, rest = rows[fold != out], rows[fold == out]
-        args = (data.x[fit], targets[fold != out], groups[fold != out], data.x[rest])
-        tasks.append((fit_members, (*args, stream, data.settings, data.alike)))
+        args = (
+            data.inputs.at(fit),
+            targets[fold != out],
+            groups[fold != out],
+            data.inputs.at(rest),
+        )
+        tasks.append((foretold, (*args, stream, data.settings, data.alike)))
     return fold, tasks
 
 

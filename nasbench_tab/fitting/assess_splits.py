@@ -24,8 +24,8 @@ from nasbench_tab.fitting.assess_parts import (
     Task,
     Tested,
     ceiling,
-    fit_members,
     fit_whole,
+    foretold,
     need,
     only,
     scores_of,
@@ -68,12 +68,12 @@ def sizes(data: Data, draws: int, rng: np.random.Generator) -> Part:
             groups, labels = data.runs.groups[fitted], data.final[fitted, None]
             tasks.append(
                 (
-                    fit_members,
+                    foretold,
                     (
-                        data.x[fitted],
+                        data.inputs.at(fitted),
                         labels,
                         groups,
-                        data.x[rest],
+                        data.inputs.at(rest),
                         stream,
                         data.settings,
                         data.alike,
@@ -233,7 +233,7 @@ def _one_run_each(data: Data, rng: np.random.Generator) -> _Rows:
 
 def _whole(data: Data, fitted: _Rows, rest: _Rows, rng: np.random.Generator) -> Task:
     runs = only(data.runs, fitted, final=True)
-    return fit_whole, (runs, data.x[rest], rng, data.settings)
+    return fit_whole, (runs, data.inputs.at(rest), rng, data.settings)
 
 
 def _draw_scores(data: Data, predicted: _Floats, rest: _Rows) -> Known:

@@ -15,6 +15,8 @@ from nasbench_tab.predictors.cost import TREES, fit_cost, work_of
 from nasbench_tab.predictors.curves import fit_basis
 from nasbench_tab.predictors.ensemble import Ensemble, fit_ensemble
 from nasbench_tab.predictors.features import features
+from nasbench_tab.predictors.graphs import graphs_of
+from nasbench_tab.predictors.inputs import Inputs
 from nasbench_tab.predictors.intervals import Bands, calibrate
 from nasbench_tab.predictors.model import Model, Surrogate, total_sd
 from nasbench_tab.predictors.noise import Noise, fit_noise
@@ -22,7 +24,7 @@ from nasbench_tab.predictors.novelty import fit_novelty
 from nasbench_tab.predictors.partial import fit_partial
 from nasbench_tab.predictors.trees import Settings
 
-__all__ = ["FOLDS", "HeldOut", "alike_columns", "fit_surrogate", "folds_of"]
+__all__ = ["FOLDS", "HeldOut", "alike_columns", "fit_members", "fit_surrogate", "folds_of"]
 
 _Floats = NDArray[np.float64]
 
@@ -47,6 +49,7 @@ def fit_surrogate(
     rng: np.random.Generator,
     *,
     settings: Settings | None = None,
+    message_passing: bool = False,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Surrogate, dict[str, HeldOut]]:
@@ -56,6 +59,8 @@ def fit_surrogate(
         runs: What to learn from.
         rng: Of bootstraps and folds.
         settings: Of the trees; None = the defaults.
+        message_passing: Add networks that pass messages along the cell to each ensemble; needs PyTorch, and takes
+            a minute for each ensemble of a thousand networks or more.
         jobs: Processes; the surrogate does not depend on it. -1 = one for each core.
         progress: Called with (ensembles fitted, ensembles in all).
 
@@ -66,6 +71,7 @@ def fit_surrogate(
         SurrogateError: Too few networks, or targets that say nothing.
     """
     names, x = features(runs.space, runs.cells)
+    inputs = Inputs(x, graphs_of(runs.space, runs.cells) if message_passing else None)
     alike = alike_columns(names)
     fold = folds_of(runs.groups, rng)
     bases = {}
@@ -77,7 +83,7 @@ def fit_surrogate(
     work = [(name, out) for name in runs.metrics for out in range(fold.max() + 2)]
     cost_rng, partial_rng, *streams = rng.spawn(2 + len(work))
     found = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(_fitted)(x, targets[name], runs.groups, fold != out, stream, settings, alike)
+        delayed(_fitted)(inputs, targets[name], runs.groups, fold != out, stream, settings, alike)
         for (name, out), stream in zip(work, streams, strict=True)
     )
     fitted: dict[tuple[str, int], tuple[Ensemble, _Floats]] = {}
@@ -137,8 +143,30 @@ def folds_of(
     return np.asarray(part[of_row], np.intp)
 
 
+def fit_members(
+    inputs: Inputs,
+    targets: _Floats,
+    groups: NDArray[np.intp],
+    tested: Inputs,
+    rng: np.random.Generator,
+    settings: Settings | None,
+    alike: NDArray[np.intp],
+) -> tuple[Ensemble, _Floats]:
+    """Return an ensemble, and what its members say of rows it did not see, ``(m, M, K)``.
+
+    Where there are graphs among the inputs, networks pass messages along them.
+    """
+    ensemble = fit_ensemble(inputs.x, targets, groups, rng, settings, alike)
+    if inputs.graphs is not None:
+        from nasbench_tab.train.dagnet import train_dagnet  # PyTorch, only where it is asked for
+
+        net = train_dagnet(inputs.graphs, targets[:, 0], rng.spawn(1)[0])
+        ensemble = ensemble._replace(net=net)
+    return ensemble, ensemble.members(tested.x, graphs=tested.graphs)
+
+
 def _fitted(
-    x: NDArray[np.float32],
+    inputs: Inputs,
     targets: _Floats,
     groups: NDArray[np.intp],
     rest: NDArray[np.bool_],
@@ -147,8 +175,8 @@ def _fitted(
     alike: NDArray[np.intp],
 ) -> tuple[Ensemble, _Floats]:
     """Return an ensemble fitted on ``rest``, and what its members say of the others."""
-    ensemble = fit_ensemble(x[rest], targets[rest], groups[rest], rng, settings, alike)
-    return ensemble, ensemble.members(x[~rest])
+    own = (inputs.at(rest), targets[rest], groups[rest])
+    return fit_members(*own, inputs.at(~rest), rng, settings, alike)
 
 
 def _bands(

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from nasbench_tab.predictors.base import groups_of
 from nasbench_tab.predictors.cost import work_of
-from nasbench_tab.predictors.features import features
 from nasbench_tab.predictors.model import Predicted, Surrogate, predict, predict_curves
 from nasbench_tab.predictors.parts import Listed
 from nasbench_tab.records import Architecture
@@ -29,11 +28,12 @@ def list_answers(surrogate: Surrogate) -> Listed | None:
     cells = np.array([space.unindex(index) for index in range(space.size)], np.uint8)
     network = groups_of(space, cells)
     first = np.unique(network, return_index=True)[1]
-    x = features(space, cells[first]).x
+    inputs = surrogate.inputs(cells[first])
+    x = inputs.x
     novel = surrogate.novelty.flag(surrogate.novelty.score(x))
     predicted = {
         name: Predicted._make(
-            part.astype(np.float32) for part in predict_curves(surrogate, name, x, novel)
+            part.astype(np.float32) for part in predict_curves(surrogate, name, inputs, novel)
         )
         for name in surrogate.models
     }
@@ -89,7 +89,7 @@ def _ascended(
 
 def _scores(surrogate: Surrogate, cells: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return predicted means of the objective, greater is better."""
-    x = features(surrogate.space, cells).x
+    inputs = surrogate.inputs(cells)
     sign = 1.0 if surrogate.models[surrogate.objective].metric.direction == "max" else -1.0
-    none = np.zeros(len(x), bool)
-    return sign * predict(surrogate, surrogate.objective, x, none, surrogate.epochs[-1]).mean
+    none = np.zeros(len(cells), bool)
+    return sign * predict(surrogate, surrogate.objective, inputs, none, surrogate.epochs[-1]).mean

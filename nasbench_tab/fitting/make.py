@@ -21,6 +21,7 @@ from nasbench_tab.predictors.parts import arrays_of_runs, features_table, parts_
 from nasbench_tab.predictors.store import metric_table, write_surrogate
 from nasbench_tab.predictors.trees import Settings
 from nasbench_tab.spaces.columns import spec_of
+from nasbench_tab.train import need_torch
 
 __all__ = ["Made", "make_surrogate", "need_extra"]
 
@@ -50,6 +51,7 @@ def make_surrogate(
     *,
     seed: int = 0,
     settings: Settings | None = None,
+    message_passing: bool = False,
     keep_runs: bool = True,
     jobs: int = -1,
     progress: Callable[[int, int], None] | None = None,
@@ -62,19 +64,29 @@ def make_surrogate(
         name: None = the folder's.
         seed: Of bootstraps and folds: the same runs, settings and seed give the same surrogate.
         settings: Of the trees.
+        message_passing: Add networks that pass messages along the cell: more accurate where hundreds of networks or
+            more are known, and minutes to fit. Needs PyTorch to fit, not to answer.
         keep_runs: Write the runs down too, so that the surrogate can be assessed wherever it goes.
         jobs: Processes; -1 = one for each core.
         progress: Called with (steps done, steps in all).
 
     Raises:
         SurrogateError: No surrogate can be fitted on these runs, or the extra is not installed.
+        TrainingError: Messages are to be passed, and PyTorch is not installed.
         ResultsError: The folder cannot be written.
     """
     need_extra()
+    if message_passing:
+        need_torch()
     settings = settings or Settings()
     rng = np.random.default_rng(seed)
     surrogate, held_out = fit_surrogate(
-        observed.runs, rng, settings=settings, jobs=jobs, progress=progress
+        observed.runs,
+        rng,
+        settings=settings,
+        message_passing=message_passing,
+        jobs=jobs,
+        progress=progress,
     )
     listed = list_answers(surrogate)
     arrays, files = parts_of(surrogate, listed)
@@ -90,7 +102,9 @@ def make_surrogate(
     }
     manifest = {
         "name": name,
-        "kind": "trees and Gaussian process",
+        "kind": "trees, Gaussian process and message passing"
+        if message_passing
+        else "trees and Gaussian process",
         "space": spec_of(surrogate.space),
         "objective": surrogate.objective,
         "metrics": {n: metric_table(m) for n, m in observed.runs.metrics.items()},
@@ -100,8 +114,9 @@ def make_surrogate(
             **{k: v for k, v in settings._asdict().items() if v is not None},
             "folds": FOLDS,
             "seed": seed,
+            **({"message_passing": True} if message_passing else {}),
         },
-        "versions": versions(),
+        "versions": versions(message_passing),
         "scores": scores,
         **observed.manifest(),
     }
@@ -109,9 +124,10 @@ def make_surrogate(
     return Made(name, fingerprint, scores, surrogate, held_out)
 
 
-def versions() -> dict[str, str]:
+def versions(message_passing: bool = False) -> dict[str, str]:
     """Return the versions that a fit depends on."""
     return {
+        **({"torch": metadata.version("torch")} if message_passing else {}),
         "python": ".".join(map(str, sys.version_info[:3])),
         "nasbench_tab": __version__,
         "numpy": np.__version__,

@@ -23,7 +23,7 @@ from nasbench_tab.predictors.features_graph import PLUMBING, Questions, graph_nu
 from nasbench_tab.records import Architecture
 from nasbench_tab.spaces.base import Space
 
-__all__ = ["VERSION", "Features", "features", "metric_columns"]
+__all__ = ["VERSION", "Features", "features", "metric_columns", "operations"]
 
 #: Goes up whenever a feature is added, dropped or means something else.
 VERSION = 1
@@ -73,6 +73,11 @@ def features(space: Space, cells: NDArray[np.uint8]) -> Features:
 def metric_columns(names: tuple[str, ...]) -> NDArray[np.intp]:
     """Return the places of the features in which a distance means something: all but one-hot ones."""
     return np.array([i for i, name in enumerate(names) if not name.startswith("cell[")], np.intp)
+
+
+def operations(space: Space) -> tuple[str, ...]:
+    """Return the labels of the operations in the space's graphs, sorted; joins and ends are none."""
+    return _layout(space).asked.labels
 
 
 class _Layout(NamedTuple):

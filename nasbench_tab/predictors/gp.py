@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasbench_tab.errors import SurrogateError
+from nasbench_tab.predictors.tail import compressed, expanded, tail_of
 
 __all__ = ["GP", "LEAST", "MOST", "fit_gp", "gp_from"]
 
@@ -374,12 +375,9 @@ def _fitted(x: _Floats, unit: float, of_row: NDArray[np.intp], y: _Floats) -> li
     n, counts = len(y), whole.astype(np.float64)
     own, root = x[points], np.sqrt(counts)
     between = _pairs(own, own, (own**2).sum(axis=1)) / unit
-    tails = [_tail(column) for column in y.T]
+    tails = [tail_of(column) for column in y.T]
     z = np.column_stack(
-        [
-            -np.log(edge - sign * column) if sign else column
-            for (sign, edge), column in zip(tails, y.T, strict=True)
-        ]
+        [compressed(column, sign, edge) for (sign, edge), column in zip(tails, y.T, strict=True)]
     )
     centre, scale = z.mean(axis=0), z.std(axis=0)
     scale[scale == 0] = 1.0
@@ -413,21 +411,6 @@ def _fitted(x: _Floats, unit: float, of_row: NDArray[np.intp], y: _Floats) -> li
     return found
 
 
-def _tail(y: _Floats) -> tuple[int, float]:
-    """Return which tail of the target is compressed, and from where."""
-    middle = float(np.median(y))
-    off = y - middle
-    skew = float((off**3).mean())
-    if np.ptp(y) == 0 or abs(skew) < 0.5 * float((off**2).mean()) ** 1.5:
-        return 0, 0.0
-    sign = 1 if skew < 0 else -1
-    top = float((sign * y).max())
-    # Half the way from the median to the best, beyond the best; measured against a tenth to three ways.
-    margin = max(0.5 * (top - sign * middle), 0.1 * float(y.std()))
-    return sign, top + margin
-
-
 def _expanded(target: _Target, z: _Floats) -> _Floats:
     """Return a prediction in the target's unit."""
-    z = target.centre + target.scale * z
-    return target.sign * (target.edge - np.exp(-z)) if target.sign else z
+    return expanded(target.centre + target.scale * z, target.sign, target.edge)

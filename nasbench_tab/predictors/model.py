@@ -1,7 +1,7 @@
 """A fitted surrogate: what its parts say together about any architecture of its space.
 
-For each metric an ensemble of boosted trees and a Gaussian process predicts the final value and the coefficients of the
-curve's shape; its spread is the doubt of the model. Repeated trainings give the seed noise, and
+For each metric an ensemble (boosted trees, a Gaussian process, and if asked for networks that pass messages along the
+cell) predicts the final value and the coefficients of the curve's shape; its spread is the doubt of the model. Repeated trainings give the seed noise, and
 out-of-fold residuals the interval of one training. An architecture unlike those it was fitted on is
 flagged and its interval widened.
 """
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nasbench_tab.predictors.cost import Cost
 from nasbench_tab.predictors.curves import Basis
 from nasbench_tab.predictors.ensemble import Ensemble
+from nasbench_tab.predictors.inputs import Inputs, inputs_of
 from nasbench_tab.predictors.intervals import Bands
 from nasbench_tab.predictors.noise import Noise
 from nasbench_tab.predictors.novelty import Novelty
@@ -94,6 +95,15 @@ class Surrogate(NamedTuple):
     cost: Cost | None
     partial: Partial | None
 
+    @property
+    def passes_messages(self) -> bool:
+        """Whether graphs are among what it sees."""
+        return any(model.ensemble.net is not None for model in self.models.values())
+
+    def inputs(self, cells: NDArray[np.uint8]) -> Inputs:
+        """Return what it sees of ``(n, cell length)`` cells."""
+        return inputs_of(self.space, cells, graphs=self.passes_messages)
+
 
 class Predicted(NamedTuple):
     """Predictions of ``n`` architectures; at one epoch ``(n,)`` each, else ``(n, E)``.
@@ -114,37 +124,37 @@ class Predicted(NamedTuple):
 
 
 def predict(
-    surrogate: Surrogate, metric: str, x: NDArray[np.float32], novel: NDArray[np.bool_], epoch: int
+    surrogate: Surrogate, metric: str, inputs: Inputs, novel: NDArray[np.bool_], epoch: int
 ) -> Predicted:
     """Return predictions ``(n,)`` of a metric at one epoch.
 
     Args:
         surrogate: The fitted parts.
         metric: Key of its models.
-        x: ``(n, F)`` features.
+        inputs: ``n``, from :meth:`Surrogate.inputs`.
         novel: ``(n,)`` which rows are unlike what was fitted; their intervals are widened.
         epoch: One of the surrogate's.
     """
     model = surrogate.models[metric]
     only_final = epoch == surrogate.epochs[-1]  # most questions: one target instead of all
-    members = model.ensemble.members(x, 1 if only_final else None)
+    members = model.ensemble.members(inputs.x, 1 if only_final else None, inputs.graphs)
     return _finished(surrogate, model, members, novel, epoch)
 
 
 def predict_curves(
-    surrogate: Surrogate, metric: str, x: NDArray[np.float32], novel: NDArray[np.bool_]
+    surrogate: Surrogate, metric: str, inputs: Inputs, novel: NDArray[np.bool_]
 ) -> Predicted:
     """Return predictions ``(n, E)`` of a metric at all epochs; else as :func:`predict`."""
     model = surrogate.models[metric]
-    members = model.ensemble.members(x)
+    members = model.ensemble.members(inputs.x, graphs=inputs.graphs)
     each = [_finished(surrogate, model, members, novel, epoch) for epoch in surrogate.epochs]
     return Predicted(*(np.column_stack(parts) for parts in zip(*each, strict=True)))
 
 
-def mean_curves(surrogate: Surrogate, metric: str, x: NDArray[np.float32]) -> _Floats:
+def mean_curves(surrogate: Surrogate, metric: str, inputs: Inputs) -> _Floats:
     """Return only the means of :func:`predict_curves`, sooner."""
     model = surrogate.models[metric]
-    curves = model.basis.decode(model.ensemble.members(x)).mean(axis=1)
+    curves = model.basis.decode(model.ensemble.members(inputs.x, graphs=inputs.graphs)).mean(axis=1)
     return np.asarray(np.clip(curves, model.metric.lower, model.metric.upper))
 
 

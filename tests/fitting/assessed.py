@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasbench_tab.fitting.assess_parts import Data, Part, Task, Tested, data_of, fit_whole
+from nasbench_tab.fitting.assess_parts import Data, Part, Task, Tested, data_of, fit_whole, foretold
 from nasbench_tab.predictors.base import Runs
 from nasbench_tab.predictors.features import features
+from nasbench_tab.predictors.inputs import Inputs
 from nasbench_tab.predictors.intervals import calibrate
 from nasbench_tab.predictors.noise import fit_noise
 
@@ -33,22 +34,26 @@ def data(runs: Runs | None = None, **made: Any) -> Data:
         epochs=runs.epochs,
         models={runs.objective: SimpleNamespace(noise=noise)},
         partial=None,
+        passes_messages=False,
     )
     return data_of(runs, surrogate, SETTINGS)
 
 
 def sides(of: Data, task: Task) -> tuple[set[bytes], set[bytes]]:
     """Return the networks that a task is fitted on, and those that it predicts."""
-    fitted, tested = task[1][0], task[1][4 if task[0].__name__ == "_fit_seconds" else 3]
     if task[0] is fit_whole:
-        fitted, tested = features(of.runs.space, task[1][0].cells).x, task[1][1]
+        fitted, tested = features(of.runs.space, task[1][0].cells).x, task[1][1].x
+    elif task[0] is foretold:
+        fitted, tested = task[1][0].x, task[1][3].x
+    else:  # seconds, of features alone
+        fitted, tested = task[1][0], task[1][4]
     return {row.tobytes() for row in fitted}, {row.tobytes() for row in tested}
 
 
-def cells_of(of: Data, x: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the cells that have these features."""
-    known = {row.tobytes(): cell for row, cell in zip(of.x, of.runs.cells, strict=True)}
-    return np.array([known[row.tobytes()] for row in x])
+def cells_of(of: Data, inputs: Inputs) -> NDArray[np.uint8]:
+    """Return the cells that have these inputs."""
+    known = {row.tobytes(): cell for row, cell in zip(of.inputs.x, of.runs.cells, strict=True)}
+    return np.array([known[row.tobytes()] for row in inputs.x])
 
 
 def predicted(of: Data, task: Task, error: float = 1.0) -> Any:

@@ -25,6 +25,7 @@ from nasbench_tab.fitting.assess_folds import (
 from nasbench_tab.fitting.assess_parts import Data, ceiling, only, scores_of
 from nasbench_tab.fitting.scores import seed_ceiling
 from nasbench_tab.predictors.curves import fit_basis
+from nasbench_tab.predictors.inputs import Inputs
 
 from .assessed import SHARE, cells_of, data, finished, wrong
 from .made_up import observed, truth
@@ -247,7 +248,7 @@ def test_runs_without_their_first_epochs_are_judged_where_they_are_known() -> No
 def test_cost_computed_again() -> None:
     of = data()
     part = cost(of, RNG(0))
-    results = [11.0 * cells_of(of, t[1][4])[:, 0] for t in part.tasks]
+    results = [11.0 * cells_of(of, Inputs(t[1][4]))[:, 0] for t in part.tasks]
     found = part.finish(results)
     full = of.runs.seconds[of.first, -1]
     error = 100 * np.abs(11.0 * of.runs.cells[of.first, 0] / full - 1)

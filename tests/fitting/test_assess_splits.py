@@ -78,14 +78,14 @@ def test_sizes_label_each_network_with_one_training_of_it() -> None:
     of = data(repeats=80)
     second = 0
     for task in sizes(of, 4, RNG(0)).tasks:
-        x, labels, groups, *_ = task[1]
+        inputs, labels, groups, *_ = task[1]
         assert len(set(groups.tolist())) == len(groups)
-        for cell, label, group in zip(cells_of(of, x), labels[:, 0], groups, strict=True):
+        for cell, label, group in zip(cells_of(of, inputs), labels[:, 0], groups, strict=True):
             (row,) = np.flatnonzero(of.final == label)
             assert (of.runs.cells[row] == cell).all()
             assert of.runs.groups[row] == group
             second += int(of.runs.seeds[row])
-    assert 0.4 < second / sum(len(t[1][0]) for t in sizes(of, 4, RNG(0)).tasks) < 0.6
+    assert 0.4 < second / sum(len(t[1][2]) for t in sizes(of, 4, RNG(0)).tasks) < 0.6
 
 
 def test_sizes_are_all_that_leave_enough_to_test_on() -> None:

@@ -11,8 +11,11 @@ import pytest
 from nasbench_tab.errors import SurrogateError
 from nasbench_tab.predictors.ensemble import Ensemble, ensemble_from, fit_ensemble
 from nasbench_tab.predictors.features import features, metric_columns
+from nasbench_tab.predictors.graphs import Graphs
 from nasbench_tab.predictors.trees import Settings, fit_trees
 from nasbench_tab.registry import load_space
+
+from .nets import drawn_net
 
 pytest.importorskip("xgboost")
 
@@ -95,6 +98,49 @@ def test_one_row_and_many_give_the_same_bits(members: int) -> None:
     assert many.shape == (70, members, 2)
     assert np.array_equal(many, np.concatenate([ensemble.members(row[None]) for row in x]))
     assert np.array_equal(many[:, :, :1], ensemble.members(x, 1))
+
+
+def with_net() -> tuple[Ensemble, Graphs]:
+    """Return an ensemble with networks that were not trained, and graphs of 70 architectures."""
+    words, rng = ("conv", "input", "output"), np.random.default_rng(4)
+    edges = np.triu(rng.random((70, 5, 5)) < 0.5, 1)
+    graphs = Graphs(words, rng.integers(0, 3, (70, 5)).astype(np.uint8), edges)
+    return fitted()._replace(net=drawn_net(words)), graphs
+
+
+def test_networks_that_pass_messages_have_half_of_the_say() -> None:
+    x, *_ = data()
+    ensemble, graphs = with_net()
+    assert ensemble.net is not None
+    found, before = ensemble.members(x, graphs=graphs), fitted().members(x)
+    said = ensemble.net.mean(graphs)
+    assert np.allclose(found[..., 0].mean(axis=1), (before[..., 0].mean(axis=1) + said) / 2)
+    assert np.array_equal(found[..., 1], before[..., 1])
+    assert np.allclose(np.ptp(found, axis=1), np.ptp(before, axis=1), atol=1e-9)
+    alone = [ensemble.members(x[i : i + 1], graphs=graphs.at(slice(i, i + 1))) for i in range(70)]
+    assert np.array_equal(found, np.concatenate(alone))
+    assert np.array_equal(found[:, :, :1], ensemble.members(x, 1, graphs))
+
+
+def test_networks_are_stored_and_come_back() -> None:
+    x, *_ = data()
+    ensemble, graphs = with_net()
+    again = ensemble_from(ensemble.files(), ensemble.arrays())
+    assert np.allclose(
+        again.members(x, graphs=graphs), ensemble.members(x, graphs=graphs), rtol=1e-12
+    )
+    alone = ensemble._replace(gp=None)
+    again = ensemble_from(alone.files(), alone.arrays())
+    assert again.gp is None
+    assert np.array_equal(again.members(x, graphs=graphs), alone.members(x, graphs=graphs))
+
+
+def test_graphs_that_are_missing_or_of_others_are_refused() -> None:
+    x, *_ = data()
+    ensemble, graphs = with_net()
+    for given in (None, graphs.at(slice(0, 69))):
+        with pytest.raises(SurrogateError, match="give those of the same architectures"):
+            ensemble.members(x, graphs=given)
 
 
 def test_files_and_arrays_hold_all_of_it() -> None:

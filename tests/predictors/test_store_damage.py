@@ -121,12 +121,12 @@ def test_files_of_two_surrogates_are_refused(good: Contents, tmp_path: Path) -> 
 def test_a_newer_version_is_told(
     good: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newer = resealed(good, version=3, surprise=[1])
-    refused(put(tmp_path, newer), "version 3; this release reads .* 2. Upgrade nasbench_tab")
-    monkeypatch.setattr(store, "VERSION", 3)
+    newer = resealed(good, version=4, surprise=[1])
+    refused(put(tmp_path, newer), "version 4; this release reads .* 2 to 3. Upgrade nasbench_tab")
+    monkeypatch.setattr(store, "VERSION", 4)
     refused(tmp_path, "Unknown key 'surprise'")
-    put(tmp_path, resealed(good, version=3))
-    assert read_surrogate(tmp_path).manifest["version"] == 3
+    put(tmp_path, resealed(good, version=4))
+    assert read_surrogate(tmp_path).manifest["version"] == 4
 
 
 def test_an_older_version_is_told(good: Contents, tmp_path: Path) -> None:
