@@ -97,7 +97,7 @@ class DagNet(NamedTuple):
         kinds, edges = graphs.kinds, graphs.edges
         members, nodes = len(self.own), kinds.shape[1]
         shape = (members, len(kinds), nodes, self.own.shape[2])
-        there = (edges.any(axis=1) | edges.any(axis=2)).astype(np.float64)
+        there = np.asarray(edges.any(axis=1) | edges.any(axis=2), np.float64)
         there[:, [0, -1]] = 1.0
         # Against the edges is along those of the graph that is turned round.
         turned = edges.swapaxes(1, 2)[:, ::-1, ::-1]
@@ -107,8 +107,9 @@ class DagNet(NamedTuple):
         joined += self.join_bias
         whole = _held(_silu(joined).reshape(shape) + self.own[:, kinds])
         # Whole steps: the sum over nodes is exact.
-        mean = (whole * there[:, :, None]).sum(axis=2) / there.sum(axis=1)[:, None]
-        read = np.concatenate([whole[:, :, -1], whole[:, :, 0], on_grid(mean)], axis=2)
+        total: _Floats = (whole * there[:, :, None]).sum(axis=2)
+        mean = total / there.sum(axis=1)[:, None]
+        read = np.concatenate([whole[:, :, -1], whole[:, :, 0], _held(mean)], axis=2)
         hidden = _held(_silu(read @ self.head + self.head_bias))
         return np.asarray((hidden @ self.last + self.last_bias)[:, :, 0])
 
@@ -219,4 +220,5 @@ def _sigmoid(x: _Floats) -> _Floats:
 
 
 def _silu(x: _Floats) -> _Floats:
-    return x * _sigmoid(x)
+    found: _Floats = x * _sigmoid(x)
+    return found

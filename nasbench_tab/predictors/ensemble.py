@@ -149,8 +149,8 @@ def fit_ensemble(
 def _mean(members: _Floats) -> _Floats:
     """Return ``(n, K)`` means over the members."""
     # Added one by one: NumPy's own sum depends on the shape in its last bit.
-    total: _Floats = np.add.accumulate(members, axis=1)[:, -1]
-    return total / members.shape[1]
+    means: _Floats = np.add.accumulate(members, axis=1)[:, -1] / members.shape[1]
+    return means
 
 
 def _moves(apart: _Floats, reach: _Floats) -> _Floats:

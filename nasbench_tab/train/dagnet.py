@@ -87,7 +87,7 @@ def train_dagnet(
             rows = torch.stack([torch.randperm(n)[:batch] for _ in range(settings.members)])
             loss = ((model(kinds[rows], edges[rows]) - wanted[rows]) ** 2).mean()
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), math.sqrt(settings.members))
             optimiser.step()
             schedule.step()

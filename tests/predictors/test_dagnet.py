@@ -99,9 +99,9 @@ def test_the_bits_do_not_depend_on_larger_graphs_beside(name: str) -> None:
 
 
 def test_the_order_of_a_sum_does_not_count_where_states_are_great() -> None:
-    heavy = net()._replace(
-        **{name: on_grid(9 * getattr(net(), name)) for name in ("own", "enter", "forward", "join")}
-    )
+    of = net()
+    own, enter, forward, join = (on_grid(9 * w) for w in (of.own, of.enter, of.forward, of.join))
+    heavy = of._replace(own=own, enter=enter, forward=forward, join=join)
     graphs = some_graphs(3, 200, 12)
     many = heavy.mean(graphs)
     assert np.isfinite(many).all()
