@@ -18,6 +18,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from nasbench_tab.fitting.make import make_surrogate
 from nasbench_tab.fitting.observed import observe
 from nasbench_tab.predictors.features import features
 from nasbench_tab.predictors.forest import Forest, forest_of, outputs
+from nasbench_tab.predictors.graphs import graphs_of
 from nasbench_tab.predictors.inputs import Inputs
 from nasbench_tab.predictors.model import predict
 from nasbench_tab.registry import surrogate_folder, surrogate_names
@@ -63,6 +65,7 @@ def bench_surrogate() -> None:
         )
         single(bare)
         batches(bare)
+        passing(bare)
         ready(listed)
         load(folder)
 
@@ -104,6 +107,41 @@ def single(bench: SurrogateBenchmark) -> None:
             f"  {name:<58}{middle * 1e6:>10.0f} us  (95 % below {high * 1e6:.0f}); "
             f"{middle / peer:.2f} times xgboost"
         )
+
+
+def passing(bench: SurrogateBenchmark) -> None:
+    """Print what networks that pass messages add; how long they were trained changes no time."""
+    if find_spec("torch") is None:
+        print("  message passing: left out, PyTorch is not installed")
+        return
+    from nasbench_tab.train.dagnet import Settings, train_dagnet
+
+    surrogate, name = bench._surrogate, bench.objective.name
+    cells = np.array(bench.space.sample(np.random.default_rng(0), ROWS), np.uint8)
+    y, few = np.arange(64.0), graphs_of(bench.space, cells[:64])
+    net = train_dagnet(few, y, np.random.default_rng(0), Settings(steps=1, passes=0))
+    model = surrogate.models[name]
+    ensemble = model.ensemble._replace(net=net)
+    models = {name: model._replace(ensemble=ensemble)}
+    with_net = surrogate._replace(models=models)
+    inputs = with_net.inputs(cells)
+    one, none = with_net.inputs(cells[:1]), np.zeros(ROWS, bool)
+    last = surrogate.epochs[-1]
+    said = "mean and interval, {}: one cell", "mean and interval, {}: a row of many"
+    calls: dict[str, tuple[Callable[[], object], int]] = {}
+    for word, of in (("without messages", surrogate), ("message passing", with_net)):
+        calls[said[0].format(word)] = partial(predict, of, name, one, none[:1], last), 200
+        calls[said[1].format(word)] = partial(predict, of, name, inputs, none, last), 1
+    calls["graphs of cells: a row of many"] = partial(graphs_of, bench.space, cells), 1
+    seconds = side_by_side(calls, time.process_time, repeats=5)
+    print("  message passing (ratio: without messages against it)")
+    for what, values in seconds.items():
+        many = what.endswith("of many")
+        each, peer = (
+            [s / ROWS for s in v] if many else v
+            for v in (values, seconds[said[many].format("without messages")])
+        )
+        line(f"  {what}", each, 1e6, "us", peer)
 
 
 def curve(bench: SurrogateBenchmark, cell: Any) -> list[float]:

@@ -12,8 +12,8 @@ network, or of one cell for each network.
   contracted, both directions, normalised histogram intersection), alone and added to the Matérn kernel
   on features (Ru et al., NAS-BOWL, ICLR 2021). Accuracies are compressed as in predictors/gp.py.
 - lightgbm, hist-gb, extra-trees: on the features that the trees get.
-- dag: a network that passes messages along the graph in topological order, forwards and backwards, and reads
-  out both ends (after Thost and Chen, DAGNN, ICLR 2021); mean of three. dag+ and extra+: mean with the default.
+- dag: the networks of train/dagnet.py alone, which pass messages along the graph. dag+, extra+: mean with the
+  default; dag+ is what ``fit --message-passing`` makes.
 
 The interval of a difference is Student's t over draws. Draws are not independent: two of them share labels.
 Nadeau and Bengio (Machine Learning 2003) correct for it with the correlation r of two draws, by a variance
@@ -33,7 +33,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from accuracy import SCORES, Floats, Rows, halves
 from accuracy import labels as cifar10_labels
-from candidates_dag import dag_predictions
 from candidates_wl import histograms, process, wl_kernel
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
@@ -45,6 +44,7 @@ import nasbench_tab as nbt
 from nasbench_tab.predictors.base import groups_of
 from nasbench_tab.predictors.ensemble import Ensemble, fit_ensemble
 from nasbench_tab.predictors.features import features, metric_columns
+from nasbench_tab.predictors.graphs import graphs_of
 from nasbench_tab.stats.prediction import kendall_tau, point_scores, precision_at, tau_in_top
 
 DEFAULT = "ensemble"
@@ -144,10 +144,12 @@ def graph_process(draw: Draw, both: bool) -> Floats:
 
 
 def dag(draw: Draw, seed: int) -> Floats:
+    from nasbench_tab.train.dagnet import train_dagnet
+
     space, cells = nbt.load(draw.data.name).space, draw.data.cells
-    return dag_predictions(
-        space, cells[draw.fitted], draw.data.y[draw.fitted], cells[draw.tested], seed
-    )
+    fitted, tested = (graphs_of(space, cells[rows]) for rows in (draw.fitted, draw.tested))
+    labels = draw.data.y[draw.fitted]
+    return train_dagnet(fitted, labels, np.random.default_rng(seed)).mean(tested)
 
 
 def gp(draw: Draw, _: int) -> Floats:
