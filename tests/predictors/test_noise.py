@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasbench_tab.errors import InvalidArgumentError, MissingValueError, SurrogateError
-from nasbench_tab.predictors.noise import FEW, Noise, fit_noise, keys_of, noise_from
+from nasbench_tab.predictors.noise import FEW, Noise, _squeezed, fit_noise, keys_of, noise_from
 
 
 def true_sd(level: Any) -> Any:
@@ -182,6 +182,135 @@ def test_draws_take_the_shape_of_noise_near_their_level() -> None:
     assert bottom.min() < -20
 
 
+def proportional(n: Any, runs: Any = 3, seed: Any = 0, sign: Any = 1) -> Any:
+    """Curves whose every gain is its network's own times a number around 1 that is never below 0."""
+    rng = np.random.default_rng(seed)
+    own = rng.uniform(0.2, 1, (n, 1)) * np.array([16.0, 4.0, 1.0, 0.5])
+    gains = np.repeat(own, runs, axis=0)
+    gains = gains * np.exp(rng.normal(0, 0.5, gains.shape) - 0.125)
+    end = np.sort(rng.uniform(80, 95, (n, 1)), axis=0)
+    last = np.repeat(end, runs, axis=0) + rng.normal(0, 0.3, (n * runs, 1))
+    mean, values = (
+        np.hstack([e - np.cumsum(g[:, ::-1], axis=1)[:, ::-1], e])
+        for e, g in ((end, own), (last, gains))
+    )
+    return sign * values, np.repeat(np.arange(n), runs), sign * np.repeat(mean, runs, axis=0)
+
+
+def drawn_around(noise: Any, level: Any, times: Any = 20) -> Any:
+    """Residual curves, ``times`` for each row."""
+    where = np.tile(level, (times, 1))
+    return noise.draw(where, keys_of(cells(len(where), length=12), np.arange(len(where))))
+
+
+def turned(curves: Any, sign: Any = 1) -> Any:
+    """Share of curves that were once better than at their end."""
+    return ((sign * curves).max(axis=1) > sign * curves[:, -1]).mean()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_gains_noisy_in_proportion_are_not_turned_round(sign: Any) -> None:
+    values, groups, level = proportional(500, sign=sign)
+    noise = fit_noise(values, groups, level)
+    assert turned(values, sign) == 0
+    assert turned(np.tile(level, (20, 1)) + drawn_around(noise, level), sign) < 0.02
+    # The same residuals, added as they are, turn many round.
+    plain = noise._replace(bends=noise.bends * 1e9, shifts=0 * noise.shifts, stretches=np.ones(5))
+    assert turned(np.tile(level, (20, 1)) + drawn_around(plain, level), sign) > 0.08
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("make", [proportional, repeats])
+def test_squeezed_curves_keep_mean_deviation_and_correlation(make: Any, sign: Any) -> None:
+    values, groups, level = make(600)
+    values, level = sign * values, sign * level
+    drawn = drawn_around(fit_noise(values, groups, level), level, 30)
+    for third in np.array_split(np.arange(len(values)), 3):
+        inside = third[np.isin(groups[third], groups[third][3:-3])]
+        real = values[inside] - level[inside]
+        mine = drawn.reshape(30, len(values), -1)[:, inside].reshape(-1, values.shape[1])
+        assert np.allclose(mine.std(axis=0) / real.std(axis=0), 1, atol=0.12)
+        assert np.allclose(mine.mean(axis=0) / real.std(axis=0), 0, atol=0.12)
+        assert np.allclose(np.corrcoef(mine.T), np.corrcoef(real.T), atol=0.12)
+
+
+def test_additive_noise_turns_as_many_curves_round_as_real_trainings() -> None:
+    values, groups, level = repeats(1000)
+    drawn = np.tile(level, (10, 1)) + drawn_around(fit_noise(values, groups, level), level, 10)
+    assert turned(drawn) == pytest.approx(turned(values), rel=0.15)
+
+
+def test_many_epochs_with_tiny_gains_are_drawn_as_they_are() -> None:
+    """At the end of 200 epochs gains are far below the noise, and half of all curves peak before."""
+    rng = np.random.default_rng(0)
+    end = np.repeat(rng.uniform(85, 95, (200, 1)), 3, axis=0)
+    level = end - 40 * np.exp(-np.arange(200) / 25)
+    walk = np.cumsum(rng.normal(0, 0.05, (600, 200)), axis=1) + rng.normal(0, 0.2, (600, 200))
+    values = level + walk
+    noise = fit_noise(values, np.arange(600) // 3, level)
+    drawn = drawn_around(noise, level, 5)
+    off = walk.reshape(200, 3, 200)
+    real = np.sqrt(((off - off.mean(axis=1, keepdims=True)) ** 2).mean(axis=(0, 1)) * 1.5)
+    assert np.allclose(drawn.std(axis=0) / real, 1, atol=0.15)
+    peaks = [(c.max(axis=1) - c[:, -1]) for c in (values, np.tile(level, (5, 1)) + drawn)]
+    assert np.median(peaks[1]) == pytest.approx(np.median(peaks[0]), rel=0.15)
+
+
+def test_where_nothing_is_gained_noise_is_added_as_it_is() -> None:
+    values, groups, level = proportional(100)
+    noise = fit_noise(values, groups, level)._replace(stretches=np.ones(5))
+    flat = np.repeat(level[:, -1:], 5, axis=1)
+    other = noise._replace(bends=noise.bends * 1e6)
+    assert np.allclose(drawn_around(noise, flat, 1), drawn_around(other, flat, 1), atol=1e-9)
+
+
+@given(
+    st.floats(0.001, 100),
+    st.floats(0, 100),
+    st.lists(st.floats(-300, 300), min_size=2, max_size=9, unique=True),
+)
+def test_squeezing_keeps_order_and_never_enlarges(bend: Any, gain: Any, off: Any) -> None:
+    """Residuals with the gain stay; those against it are lessened, in their order, as far as 0."""
+    ordered = np.sort(off)
+    gains, noisy = np.full((len(off), 1), gain), ordered[:, None]
+    squeezed = _squeezed(gains, noisy, np.array([bend]))[:, 0]
+    slack = 1e-9 * (1 + gain)
+    assert (np.diff(squeezed) >= -slack).all()
+    assert (squeezed[ordered >= 0] == ordered[ordered >= 0]).all()
+    against = ordered < 0
+    assert (squeezed[against] >= ordered[against]).all()
+    assert (squeezed[against] <= slack).all()
+    # A curve that falls is one that rises, upside down.
+    mirrored = _squeezed(-gains, -noisy, np.array([bend]))[:, 0]
+    assert np.allclose(mirrored, -squeezed, atol=1e-9) or gain == 0
+
+
+def test_one_epoch_has_no_gains() -> None:
+    noise = fit_noise(*repeats(50, epochs=1))
+    level = np.linspace(76, 94, 40)[:, None]
+    other = noise._replace(bends=np.array([9.0]), shifts=np.ones(1), stretches=np.full(1, 3.0))
+    assert np.array_equal(drawn_around(noise, level), drawn_around(other, level))
+    assert drawn_around(noise, level).std() > 0
+
+
+@pytest.mark.parametrize("make", [proportional, repeats])
+def test_two_repeated_networks_are_enough(make: Any) -> None:
+    values, groups, level = make(2, runs=2)
+    drawn = drawn_around(fit_noise(values, groups, level), level, 200)
+    assert np.isfinite(drawn).all()
+    off = values - np.repeat(values.reshape(2, 2, -1).mean(axis=1), 2, axis=0)
+    assert np.allclose(drawn.std(axis=0) / np.sqrt(2 * (off**2).mean(axis=0)), 1, atol=0.3)
+
+
+def test_noise_that_moves_whole_curves_leaves_their_gains() -> None:
+    _, groups, level = proportional(60)
+    moved = level + np.random.default_rng(1).normal(0, 0.5, (len(level), 1))
+    drawn = drawn_around(fit_noise(moved, groups, level), level)
+    assert np.allclose(drawn.std(axis=0), 0.5, atol=0.1)
+    # Deviations are smoothed epoch by epoch, so that the gains are not left to the last bit.
+    assert np.abs(drawn - drawn[:, -1:]).std() < 0.1
+
+
 def plain_key(cell: Any, seed: Any) -> Any:
     """What keys_of does, in whole numbers of Python."""
 
@@ -269,6 +398,12 @@ def test_bad_input_is_refused() -> None:
         ("pool", lambda a: a[:, :-1]),
         ("pool", lambda a: np.where(a == a[3, 1], np.nan, a)),
         ("pool", lambda a: np.full(a.shape, "x")),
+        ("bends", lambda a: 0 * a),
+        ("bends", lambda a: a[:-1]),
+        ("shifts", lambda a: a + np.nan),
+        ("shifts", lambda a: a[:, None]),
+        ("stretches", lambda a: -a),
+        ("stretches", lambda a: a * np.inf),
     ],
 )
 def test_altered_arrays_are_refused(name: Any, change: Any) -> None:
@@ -278,7 +413,10 @@ def test_altered_arrays_are_refused(name: Any, change: Any) -> None:
     assert isinstance(noise_from(arrays), Noise)
 
 
-@pytest.mark.parametrize("name", ["counts", "levels", "deviations", "ranked", "pool"])
+@pytest.mark.parametrize(
+    "name",
+    ["counts", "levels", "deviations", "ranked", "pool", "bends", "shifts", "stretches"],
+)
 def test_missing_arrays_are_refused(name: Any) -> None:
     arrays = fit_noise(*repeats(30)).arrays()
     del arrays[name]
