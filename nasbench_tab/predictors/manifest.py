@@ -49,7 +49,6 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "NEEDED",
-    "OLDEST",
     "OPTIONAL",
     "VERSION",
     "check_manifest",
@@ -61,9 +60,8 @@ __all__ = [
 ]
 
 FORMAT = "nasbench_tab surrogate"
-#: 2: the Gaussian process's rows are whole steps. 3: networks that pass messages; a folder without any is
-#: written as version 2, which older releases read.
-VERSION, OLDEST = 3, 2
+#: 2: the Gaussian process's rows are whole steps. 3: seed noise squeezes gains; networks that pass messages.
+VERSION = 3
 MANIFEST, ARRAYS = "manifest.toml", "arrays.npz"
 
 _MOST = 2**30  # bytes of a file

@@ -28,7 +28,6 @@ from nasbench_tab.predictors.manifest import (
     ARRAYS,
     FORMAT,
     MANIFEST,
-    OLDEST,
     VERSION,
     check_manifest,
     fingerprint_of,
@@ -98,7 +97,7 @@ def write_surrogate(
     }
     full = {
         "format": FORMAT,
-        "version": VERSION if any("/net/" in name for name in arrays) else OLDEST,
+        "version": VERSION,
         **{key: value for key, value in manifest.items() if key not in ADDED},
         "arrays": shapes_of(arrays),
         "files": listing,
@@ -164,14 +163,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"or damaged; get the surrogate again, or fit it again.{left}"
         ) from err
     format_, version = manifest.get("format"), manifest.get("version")
-    if format_ != FORMAT or type(version) is not int or not OLDEST <= version <= VERSION:
+    if format_ != FORMAT or type(version) is not int or version != VERSION:
         todo = "Get the surrogate again."
         if format_ == FORMAT and type(version) is int and version >= 1:
             newer, older = "Upgrade nasbench_tab.", "An older release wrote it: fit it again."
             todo = newer if version > VERSION else older
         raise SurrogateError(
             f"{path} has format {format_!r} version {version!r}; this release reads {FORMAT!r} "
-            f"versions {OLDEST} to {VERSION}. {todo}"
+            f"version {VERSION}. {todo}"
         )
     check_manifest(manifest, str(path))
     return manifest
