@@ -131,6 +131,7 @@ def _about_surrogate(bench: Benchmark) -> dict[str, str]:
     return {
         "space": f"{bench.space.name}: every architecture is answered for",
         "fitted on": f"{about['runs']:,} trainings of {about['networks']:,} networks{why}",
+        "model": str(about["kind"]),
         "training": f"{bench.training} on {bench.dataset}",
         "held-out networks": held_out,
         "licence": about.get("licence", ""),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 from commandline import Command, succeeded
 from fitting.made_up import EPOCHS, SETTINGS, observed
 
+from nasbench_tab import train
 from nasbench_tab.fitting import make
 
 NAMED = (
@@ -60,6 +62,31 @@ def test_from_a_csv_to_an_answer_and_a_comparison(mine: Path, command: Command) 
     assert Path("results").is_dir()
 
 
+def test_messages_are_passed_where_it_is_asked_for(
+    csv: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    from nasbench_tab.train import dagnet
+
+    few = dagnet.Settings(members=1, width=4, steps=3, passes=1)
+    monkeypatch.setattr(make, "Settings", lambda: SETTINGS)
+    monkeypatch.setattr(dagnet, "train_dagnet", partial(dagnet.train_dagnet, settings=few))
+    out = tmp_path / "home" / "surrogates" / "passing"
+    succeeded(command("fit", str(csv), "--out", str(out), "--message-passing", *NAMED))
+    assert "message passing" in succeeded(command("info", "passing"))
+    assert "predicted" in succeeded(command("query", "passing", ARCH))
+
+
+def test_without_pytorch_message_passing_is_refused(
+    csv: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "find_spec", lambda _: None)
+    done = command("fit", str(csv), "--out", str(tmp_path / "no"), "--message-passing", *NAMED)
+    assert done.code == 2
+    assert "nasbench_tab[train]" in done.err
+    assert not (tmp_path / "no").exists()
+
+
 def test_a_changed_model_is_refused(mine: Path, command: Command) -> None:
     model = next(mine.rglob("*.ubj"))
     data = bytearray(model.read_bytes())
@@ -72,7 +99,7 @@ def test_a_changed_model_is_refused(mine: Path, command: Command) -> None:
 
 def test_a_newer_surrogate_is_refused(mine: Path, command: Command) -> None:
     manifest = mine / "manifest.toml"
-    text = manifest.read_text(encoding="utf-8").replace("version = 2\n", "version = 99\n", 1)
+    text = manifest.read_text(encoding="utf-8").replace("version = 3\n", "version = 99\n", 1)
     manifest.write_text(text, encoding="utf-8")
     done = command("query", "mine", ARCH)
     assert done.code == 2
