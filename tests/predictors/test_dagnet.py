@@ -113,7 +113,7 @@ def test_the_order_of_a_sum_does_not_count_where_states_are_great() -> None:
 @pytest.mark.parametrize("drawn", [False, True])
 def test_the_heaviest_weights_give_the_same_bits_in_all_company(width: int, drawn: bool) -> None:
     rng, of = RNG(width), drawn_net(WORDS, members=3, width=width)
-    near = {  # as many bits as a weight can have, up to the limit
+    near: dict[str, Any] = {  # as many bits as a weight can have, up to the limit
         name: on_grid(
             rng.choice([-1, 1] if drawn else [1], getattr(of, name).shape)
             * (16.0 - rng.integers(0, 5, getattr(of, name).shape) / 2**18)
