@@ -13,6 +13,7 @@ from fitting.made_up import EPOCHS, SETTINGS, observed
 
 from nasbench_tab import train
 from nasbench_tab.fitting import make
+from nasbench_tab.predictors.manifest import VERSION
 
 NAMED = (
     *("--value", "val", "--columns", "depth,width,kernel", "--epoch", "epoch", "--jobs", "1"),
@@ -99,8 +100,10 @@ def test_a_changed_model_is_refused(mine: Path, command: Command) -> None:
 
 def test_a_newer_surrogate_is_refused(mine: Path, command: Command) -> None:
     manifest = mine / "manifest.toml"
-    text = manifest.read_text(encoding="utf-8").replace("version = 3\n", "version = 99\n", 1)
-    manifest.write_text(text, encoding="utf-8")
+    text = manifest.read_text(encoding="utf-8")
+    own = f"version = {VERSION}\n"
+    assert own in text
+    manifest.write_text(text.replace(own, "version = 99\n", 1), encoding="utf-8")
     done = command("query", "mine", ARCH)
     assert done.code == 2
     assert "Upgrade" in done.err

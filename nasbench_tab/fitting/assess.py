@@ -84,6 +84,7 @@ from nasbench_tab.fitting.assess_splits import intervals, origins, regions, size
 from nasbench_tab.predictors.base import Runs
 from nasbench_tab.predictors.model import Surrogate
 from nasbench_tab.predictors.trees import Settings
+from nasbench_tab.train import need_torch
 
 __all__ = ["DRAWS", "assess"]
 
@@ -115,9 +116,12 @@ def assess(
     Raises:
         SurrogateError: The runs are not of the surrogate's objective and epochs, or of too few networks.
         InvalidArgumentError: No draws.
+        TrainingError: The surrogate passes messages, and PyTorch is not installed.
     """
     if draws < 1:
         raise InvalidArgumentError(f"draws must be at least 1; got {draws!r}.")
+    if surrogate.passes_messages:
+        need_torch()
     settings = settings or Settings()
     data = data_of(runs, surrogate, settings)
     streams = np.random.default_rng(seed).spawn(7)

@@ -17,7 +17,7 @@ from nasbench_tab.predictors.ensemble import Ensemble, fit_ensemble
 from nasbench_tab.predictors.features import features
 from nasbench_tab.predictors.graphs import graphs_of
 from nasbench_tab.predictors.inputs import Inputs
-from nasbench_tab.predictors.intervals import Bands, calibrate
+from nasbench_tab.predictors.intervals import MIN_GROUPS, Bands, calibrate
 from nasbench_tab.predictors.model import Model, Surrogate, total_sd
 from nasbench_tab.predictors.noise import Noise, fit_noise
 from nasbench_tab.predictors.novelty import fit_novelty
@@ -78,6 +78,7 @@ def fit_surrogate(
     for name in runs.metrics:
         _check_targets(name, runs.curves[name])
         bases[name] = fit_basis(runs.epochs, runs.curves[name], runs.groups)
+        _check_networks(name, runs, bases[name].grid)
     targets = {name: basis.compress(runs.curves[name]) for name, basis in bases.items()}
     # The last fold is nobody: everything is fitted on, and nothing left to predict.
     work = [(name, out) for name in runs.metrics for out in range(fold.max() + 2)]
@@ -198,3 +199,15 @@ def _check_targets(name: str, values: _Floats) -> None:
             f"{name}: {len(final)} runs have {what}; a surrogate needs values that differ. Is this the "
             "right column, and were the trainings complete?"
         )
+
+
+def _check_networks(name: str, runs: Runs, grid: NDArray[np.intp]) -> None:
+    """Raise SurrogateError where intervals could not be calibrated: before, not after minutes of fitting."""
+    for place in grid.tolist():
+        known = np.isfinite(runs.curves[name][:, place])
+        networks = len(np.unique(runs.groups[known]))
+        if networks < MIN_GROUPS:
+            raise SurrogateError(
+                f"{name}: {networks} distinct networks have a value at epoch {runs.epochs[place]}; intervals need "
+                f"{MIN_GROUPS} or more. Give more runs."
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nasbench_tab.errors import InvalidArchitectureError
 from nasbench_tab.predictors.base import groups_of
 from nasbench_tab.predictors.cost import work_of
 from nasbench_tab.predictors.model import Predicted, Surrogate, predict, predict_curves
@@ -21,11 +22,14 @@ _STARTS = 50  # ascents to the best architecture begin at this many of the sampl
 
 
 def list_answers(surrogate: Surrogate) -> Listed | None:
-    """Return all answers, or None where the space has too many architectures or no numbers."""
+    """Return all answers, or None where the space has too many architectures, or no numbers without gaps."""
     space = surrogate.space
     if space.size is None or space.size > LISTED:
         return None
-    cells = np.array([space.unindex(index) for index in range(space.size)], np.uint8)
+    try:
+        cells = np.array([space.unindex(index) for index in range(space.size)], np.uint8)
+    except InvalidArchitectureError:  # numbered with gaps
+        return None
     network = groups_of(space, cells)
     first = np.unique(network, return_index=True)[1]
     inputs = surrogate.inputs(cells[first])

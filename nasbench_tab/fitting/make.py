@@ -64,8 +64,8 @@ def make_surrogate(
         name: None = the folder's.
         seed: Of bootstraps and folds: the same runs, settings and seed give the same surrogate.
         settings: Of the trees.
-        message_passing: Add networks that pass messages along the cell: more accurate where hundreds of networks or
-            more are known, and minutes to fit. Needs PyTorch to fit, not to answer.
+        message_passing: Add networks that pass messages along the cell: more accurate from some 800 networks on,
+            and minutes to fit. Needs PyTorch to fit, not to answer.
         keep_runs: Write the runs down too, so that the surrogate can be assessed wherever it goes.
         jobs: Processes; -1 = one for each core.
         progress: Called with (steps done, steps in all).

@@ -2,8 +2,8 @@
 
 A node takes the sum of its predecessors' states and its own label into a gated recurrent unit, in
 topological order; another unit does the same against the edges. What both say of a node, joined, of the
-output, of the input and in the mean over all nodes, gives the final value (after Thost and Chen, "Directed acyclic graph
-neural networks", ICLR 2021, with one layer). :mod:`nasbench_tab.train.dagnet` trains them.
+output, of the input and in the mean over all nodes, gives the final value (after Thost and Chen,
+"Directed acyclic graph neural networks", ICLR 2021, with one layer). :mod:`nasbench_tab.train.dagnet` trains them.
 
 A row gets the same answer, bit by bit, alone and among others: states and weights are whole multiples of
 2^-18, at most 32 and 16, so that products of matrices, whose order of addition depends on the shape, are exact
@@ -31,6 +31,10 @@ _Floats = NDArray[np.float64]
 GREATEST = 32.0
 _GRID, _HEAVIEST = 2.0**18, 16.0  # sums of 256 products of a state and a weight are below 2^17
 _WIDEST = 256 // 3  # the head adds three states
+_LABELS, _MEMBERS = (
+    256,
+    100,
+)  # most that are read: bounds memory and time of a file that was altered
 _BLOCK = 64  # graphs at once: what they need fits the cache
 
 
@@ -137,7 +141,7 @@ class DagNet(NamedTuple):
         return states
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return plain arrays for :func:`dagnet_from`; weights in single precision, which holds them exactly."""
+        """Return plain arrays for :func:`dagnet_from`; single precision holds the weights exactly."""
         weights = {name: getattr(self, name).astype(np.float32) for name in _WEIGHTS}
         return {
             "words": np.array(self.words),
@@ -156,11 +160,10 @@ def dagnet_from(arrays: Mapping[str, NDArray[Any]]) -> DagNet:
         SurrogateError: Something is missing, altered, or does not fit together.
     """
     try:
-        words = tuple(arrays["words"].tolist())
-        weights = {name: np.array(arrays[name], np.float64) for name in _WEIGHTS}
-        sign, edge, centre, scale = np.array(arrays["unit"], np.float64).tolist()
-        members, labels, width = weights["own"].shape
+        given = {name: np.asarray(arrays[name]) for name in ("words", *_WEIGHTS, "unit")}
+        members, labels, width = given["own"].shape
         shapes = {
+            "words": (labels,),
             "own": (members, labels, width),
             "enter": (2, members, labels, 3 * width),
             "forward": (2, members, width, 3 * width),
@@ -171,14 +174,21 @@ def dagnet_from(arrays: Mapping[str, NDArray[Any]]) -> DagNet:
             "head_bias": (members, 1, width),
             "last": (members, width, 1),
             "last_bias": (members, 1, 1),
+            "unit": (4,),
         }
-        fits = (
-            labels == len(words)
-            and all(isinstance(word, str) for word in words)
-            and sorted(set(words)) == list(words)
-            and members > 0
+        if not (
+            {name: part.shape for name, part in given.items()} == shapes
+            and 0 < members <= _MEMBERS
+            and 0 < labels <= _LABELS
             and 0 < width <= _WIDEST
-            and {name: part.shape for name, part in weights.items()} == shapes
+            and all(part.dtype.kind == ("U" if n == "words" else "f") for n, part in given.items())
+        ):
+            raise ValueError({name: (part.dtype.str, part.shape) for name, part in given.items()})
+        words = tuple(given["words"].tolist())
+        weights = {name: given[name].astype(np.float64) for name in _WEIGHTS}
+        sign, edge, centre, scale = given["unit"].astype(np.float64).tolist()
+        fits = (
+            sorted(set(words)) == list(words)
             and sign in (-1, 0, 1)
             and math.isfinite(edge)
             and math.isfinite(centre)
@@ -191,16 +201,17 @@ def dagnet_from(arrays: Mapping[str, NDArray[Any]]) -> DagNet:
         ) from err
     if not fits:
         raise SurrogateError(
-            "The networks on graphs of a surrogate do not fit together, or their weights are not whole steps "
-            f"of 2^-18 up to {_HEAVIEST:g}; got {sorted(words)} and "
-            f"{ {name: part.shape for name, part in weights.items()} }. Fit the surrogate again."
+            "The networks on graphs of a surrogate do not fit together: expected labels in their order, a unit of "
+            f"finite numbers, and weights in whole steps of 2^-18 up to {_HEAVIEST:g}; got the labels "
+            f"{', '.join(words):.200} and the unit {[sign, edge, centre, scale]}. Fit the surrogate again."
         )
     return DagNet(words, **weights, sign=int(sign), edge=edge, centre=centre, scale=scale)
 
 
 def on_grid(values: NDArray[np.floating]) -> _Floats:
     """Return weights as whole multiples of 2^-18, at most 16 to either side."""
-    found: _Floats = np.clip(np.rint(np.asarray(values, np.float64) * _GRID) / _GRID, -_HEAVIEST, _HEAVIEST)  # fmt: skip
+    held = np.clip(np.asarray(values, np.float64), -_HEAVIEST, _HEAVIEST)
+    found: _Floats = np.rint(held * _GRID) / _GRID
     return found + 0.0  # no negative zeros
 
 

@@ -4,8 +4,8 @@ Trees split off what is special, a Gaussian process is smooth in between. Where 
 their mean is better than either of them, from a few dozen labelled networks to a few thousand. Where they
 are far apart the process has mostly missed something (the long tail of poor networks is the usual one), so
 its say shrinks with the distance, as that of an outlier does in robust regression. Networks that pass messages
-along the cell can be added, with half of the say about the first target, the final value. The members are those of the trees, moved as
-their mean is: their spread, the doubt of the model, stays what it was.
+along the cell can be added, with half of the say about the first target, the final value. The members
+are those of the trees, moved as their mean is: their spread, the doubt of the model, stays what it was.
 """
 
 from __future__ import annotations
@@ -200,6 +200,7 @@ def ensemble_from(files: Mapping[str, bytes], arrays: Mapping[str, NDArray[Any]]
     reach = np.asarray(arrays.get("reach", np.empty(0)))
     if (
         columns.dtype.kind != "i"
+        or columns.size == 0
         or columns.shape != gp.centre.shape
         or len(gp.targets) != len(trees.models)
         or columns.min() < 0

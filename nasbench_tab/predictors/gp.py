@@ -290,7 +290,7 @@ def gp_from(arrays: Mapping[str, NDArray[Any]]) -> GP:
         whole = (x == np.rint(x)).all() and (x**2).sum(axis=1).max() <= _LIMIT**2
         if not (whole and 0 < unit < np.inf):
             raise ValueError("its rows are not whole steps")
-    except (KeyError, TypeError, ValueError, IndexError) as err:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as err:
         raise SurrogateError(f"A Gaussian process cannot be read: {err!r}. Fit it again.") from err
     return _made(centre, scale, unit, x, tuple(targets))
 

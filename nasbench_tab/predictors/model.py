@@ -1,8 +1,8 @@
 """A fitted surrogate: what its parts say together about any architecture of its space.
 
-For each metric an ensemble (boosted trees, a Gaussian process, and if asked for networks that pass messages along the
-cell) predicts the final value and the coefficients of the curve's shape; its spread is the doubt of the model. Repeated trainings give the seed noise, and
-out-of-fold residuals the interval of one training. An architecture unlike those it was fitted on is
+For each metric an ensemble (boosted trees, a Gaussian process, and if asked for networks that pass messages
+along the cell) predicts the final value and the coefficients of the curve's shape; its spread is the doubt
+of the model. Repeated trainings give the seed noise, and out-of-fold residuals the interval of one training. An architecture unlike those it was fitted on is
 flagged and its interval widened.
 """
 

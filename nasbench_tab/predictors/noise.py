@@ -253,6 +253,7 @@ def noise_from(arrays: Mapping[str, NDArray[Any]]) -> Noise:
         fits = (
             freedom >= repeats >= 0
             and levels.ndim == pool.ndim == 2
+            and ranked.ndim == 1
             and levels.shape == deviations.shape
             and levels.size > 0
             and pool.shape == (len(ranked), len(levels))
@@ -268,7 +269,7 @@ def noise_from(arrays: Mapping[str, NDArray[Any]]) -> Noise:
             and np.isfinite([bends, shifts, stretches]).all()
             and bool((bends > 0).all() and (stretches > 0).all())
         )
-    except (KeyError, TypeError, ValueError) as err:
+    except (KeyError, TypeError, ValueError, OverflowError) as err:
         raise SurrogateError(f"The seed noise of a surrogate cannot be read: {err!r}.") from err
     if not fits:
         raise SurrogateError(

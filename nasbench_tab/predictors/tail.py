@@ -28,7 +28,8 @@ def tail_of(y: _Floats) -> tuple[int, float]:
     top = float((sign * y).max())
     # Half the way from the median to the best, beyond the best; measured against a tenth to three ways.
     margin = max(0.5 * (top - sign * middle), 0.1 * float(y.std()))
-    return sign, top + margin
+    # A margin below the values' last digit would leave nothing to take the logarithm of.
+    return (sign, top + margin) if top + margin > top else (0, 0.0)
 
 
 def compressed(y: _Floats, sign: int, edge: float) -> _Floats:

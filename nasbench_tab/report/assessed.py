@@ -48,6 +48,7 @@ def assess_folder(
     Raises:
         SurrogateError: The folder is damaged, or does not carry its runs.
         ResultsError: It cannot be written.
+        TrainingError: The surrogate passes messages, and PyTorch is not installed.
     """
     need_extra()
     stored = read_surrogate(folder)

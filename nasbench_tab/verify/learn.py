@@ -109,6 +109,7 @@ def learn(
         InvalidArgumentError: The data behind the benchmark were trained in another way, or ``out`` is the
             surrogate that was searched.
         LogError: The run log is damaged.
+        TrainingError: The benchmark's surrogate passes messages, and PyTorch is not installed.
     """
     need_extra()
     plan = read_plan(directory)
@@ -153,7 +154,7 @@ def learn(
 
 
 def _behind(bench: Benchmark, source: Path | None) -> tuple[Observed, dict[str, Any]]:
-    """Return the runs behind a benchmark, and the settings and the seed of its fit."""
+    """Return the runs behind a benchmark, and how it was fitted: settings, seed, and whether messages are passed."""
     if source is None:
         return observe(bench.name, objective=bench.objective.name, training=bench.training), {}
     stored = read_surrogate(source)
@@ -171,7 +172,11 @@ def _behind(bench: Benchmark, source: Path | None) -> tuple[Observed, dict[str, 
     )
     made_with = manifest.get("settings", {})
     fields = {key: value for key, value in made_with.items() if key in Settings._fields}
-    return observed, {"settings": Settings(**fields), "seed": made_with.get("seed", 0)}
+    return observed, {
+        "settings": Settings(**fields),
+        "seed": made_with.get("seed", 0),
+        "message_passing": made_with.get("message_passing", False),
+    }
 
 
 def _joined(old: Observed, plan: Plan, fresh: list[LoggedRun]) -> tuple[Runs, int, int]:

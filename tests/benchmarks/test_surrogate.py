@@ -17,6 +17,7 @@ from nasbench_tab.errors import (
     SurrogateError,
     UnknownNameError,
 )
+from nasbench_tab.fitting.listing import list_answers
 from nasbench_tab.fitting.make import make_surrogate
 from nasbench_tab.records import Protocol
 from nasbench_tab.registry import load_space
@@ -92,6 +93,15 @@ def test_a_seed_is_one_training(benches: dict[str, SurrogateBenchmark], name: st
     # The epochs of one training hang together.
     before = np.array([bench.query(cells, epoch=2, seed=seed) for seed in range(400)])
     assert np.median([np.corrcoef(a, b)[0, 1] for a, b in zip(before.T, ends.T, strict=True)]) > 0.5
+
+
+def test_a_space_whose_numbers_have_gaps_is_not_listed(
+    benches: dict[str, SurrogateBenchmark],
+) -> None:
+    surrogate = benches["small"]._surrogate
+    assert list_answers(surrogate) is not None
+    for name in ("nasbench-graph", "nasbench-graph-proteins"):
+        assert list_answers(surrogate._replace(space=load_space(name))) is None
 
 
 def test_an_answer_says_how_unsure_it_is(benches: dict[str, SurrogateBenchmark]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fitting.made_up import SETTINGS, large_space, observed
 
+import nasbench_tab.train
 from nasbench_tab.benchmarks.surrogate import SurrogateBenchmark
 from nasbench_tab.errors import SurrogateError, TrainingError
 from nasbench_tab.fitting import make
@@ -83,7 +84,7 @@ def test_the_networks_have_a_say(folders: dict[str, Path], tmp_path: Path) -> No
     assert np.allclose(with_net, (without + net.mean(inputs.graphs)) / 2, rtol=1e-6)
 
 
-def test_the_manifest_says_so_and_older_releases_refuse_it(folders: dict[str, Path]) -> None:
+def test_the_manifest_says_so(folders: dict[str, Path]) -> None:
     stored = read_surrogate(folders["small"])
     assert stored.manifest["version"] == 3
     assert stored.manifest["kind"] == "trees, Gaussian process and message passing"
@@ -146,10 +147,33 @@ def test_it_is_assessed_as_it_was_fitted(
         return quick(*args)
 
     monkeypatch.setattr(dagnet, "train_dagnet", counted)
-    one = dagnet.Settings(members=1, width=4, steps=3, passes=1)
-    monkeypatch.setattr(dagnet, "Settings", lambda: one)
     found = assess(
         runs_from(stored, space), surrogate_from(stored, space), settings=SETTINGS, draws=1
     )
     assert len(trained) >= 2 * 5 + 2 * 1  # two times five folds, and a draw of each size
     assert found["levels"]["all"]["networks"] == 80
+
+
+def test_without_pytorch_it_is_not_assessed(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = read_surrogate(folders["small"])
+    space = space_of(stored, load_space)
+    own = runs_from(stored, space), surrogate_from(stored, space)
+    monkeypatch.setattr(nasbench_tab.train, "find_spec", lambda _: None)
+    with pytest.raises(TrainingError, match="needs PyTorch"):
+        assess(*own, settings=SETTINGS, draws=1)
+
+
+def test_too_few_networks_are_told_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dagnet, "train_dagnet", lambda *_: pytest.fail("trained"))
+    with pytest.raises(SurrogateError, match=r"valid_accuracy: 19 distinct networks .* need 20"):
+        make_surrogate(
+            observed(networks=19, repeats=19), tmp_path / "few", message_passing=True, jobs=1
+        )
+    few = observed()
+    few.runs.curves["test_accuracy"][few.runs.groups >= 19] = np.nan
+    with pytest.raises(SurrogateError, match=r"test_accuracy: 19 distinct networks .* epoch 1;"):
+        make_surrogate(few, tmp_path / "few", message_passing=True, jobs=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from functools import cache
 from typing import Any
 
@@ -108,6 +109,25 @@ def test_the_order_of_a_sum_does_not_count_where_states_are_great() -> None:
     assert np.array_equal(many[7:8], heavy.mean(graphs.at(slice(7, 8))))
 
 
+@pytest.mark.parametrize("width", [48, 85])
+@pytest.mark.parametrize("drawn", [False, True])
+def test_the_heaviest_weights_give_the_same_bits_in_all_company(width: int, drawn: bool) -> None:
+    rng, of = RNG(width), drawn_net(WORDS, members=3, width=width)
+    near: dict[str, Any] = {  # as many bits as a weight can have, up to the limit
+        name: on_grid(
+            rng.choice([-1, 1] if drawn else [1], getattr(of, name).shape)
+            * (16.0 - rng.integers(0, 5, getattr(of, name).shape) / 2**18)
+        )
+        for name in of._fields[1:-4]
+    }
+    heavy, graphs = of._replace(**near), some_graphs(width, 70, 12)
+    many = heavy.mean(graphs)
+    assert np.isfinite(many).all()
+    for size in (1, 3):
+        parts = [heavy.mean(graphs.at(slice(i, i + size))) for i in range(0, 70, size)]
+        assert np.array_equal(many, np.concatenate(parts))
+
+
 def test_a_compressed_tail_is_expanded_again() -> None:
     graphs = some_graphs(2)
     said = (net().mean(graphs) - 1.0) / 3.0
@@ -148,6 +168,15 @@ def damaged(name: str, values: Any) -> dict[str, NDArray[Any]]:
         ("words", np.array(["conv", "conv", "output", "sum"])),
         ("words", np.arange(4)),
         ("words", np.array("conv")),
+        ("words", np.array("0123")),
+        ("words", np.array([b"conv", b"input", b"output", b"sum"])),
+        ("words", np.array([["conv", "input", "output", "sum"]])),
+        ("own", net().own.astype(str)),
+        ("own", np.zeros(net().own.shape, np.int8)),
+        ("own", np.zeros(net().own.shape, np.bool_)),
+        ("own", np.zeros(net().own.shape, np.complex64)),
+        ("own", np.full(net().own.shape, 1e308)),
+        ("own", np.zeros((0, *net().own.shape[1:]))),
         ("own", net().own[:1]),
         ("own", net().own[0]),
         ("own", np.zeros((2, 4, 0))),
@@ -171,9 +200,30 @@ def test_damage_is_told(name: str, values: Any) -> None:
         dagnet_from(damaged(name, values))
 
 
+@pytest.mark.parametrize("what", ["members", "labels"])
+def test_more_than_fits_memory_is_refused_before_it_is_unpacked(what: str) -> None:
+    one = drawn_net(WORDS, members=1, width=1).arrays()
+    axes = {name: int(part.ndim == 4) for name, part in one.items()}
+    if what == "members":
+        many = {n: p if p.ndim == 1 else np.repeat(p, 200_000, axes[n]) for n, p in one.items()}
+    else:
+        many = {
+            "own": np.zeros((1, 200_000, 1), np.float32),
+            "enter": np.zeros((2, 1, 200_000, 3), np.float32),
+            "words": np.array([f"{i:06}" for i in range(200_000)]),
+        }
+    tracemalloc.start()
+    with pytest.raises(SurrogateError, match="Fit the surrogate again") as found:
+        dagnet_from({**one, **many})
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**20
+    assert len(str(found.value)) < 2000
+
+
 def test_more_units_than_sums_are_exact_for_are_refused() -> None:
     wide = drawn_net(WORDS, width=86)
-    with pytest.raises(SurrogateError, match="do not fit together"):
+    with pytest.raises(SurrogateError, match="Fit the surrogate again"):
         dagnet_from(wide.arrays())
     dagnet_from(drawn_net(WORDS, width=85).arrays())
 

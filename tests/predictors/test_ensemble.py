@@ -168,6 +168,8 @@ def test_parts_that_do_not_belong_together_are_refused() -> None:
     x, y, groups = data()
     files, arrays = fitted().files(), fitted().arrays()
     one = fit_ensemble(x, y[:, :1], groups, np.random.default_rng(1), SMALL, COLUMNS)
+    none = np.zeros(0)
+    bare = {"gp/centre": none, "gp/scale": none, "gp/x": arrays["gp/x"][:, :0]}
     for wrong in (
         {**arrays, "columns": COLUMNS[:3]},
         {**arrays, "columns": -COLUMNS},
@@ -176,6 +178,7 @@ def test_parts_that_do_not_belong_together_are_refused() -> None:
         {name: part for name, part in arrays.items() if name != "reach"},
         {**arrays, "reach": arrays["reach"][:1]},
         {**arrays, "reach": -arrays["reach"]},
+        {**arrays, **bare, "columns": COLUMNS[:0]},
         {**arrays, "reach": arrays["reach"] * np.nan},
         one.arrays(),
     ):

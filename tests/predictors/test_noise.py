@@ -398,6 +398,8 @@ def test_bad_input_is_refused() -> None:
         ("pool", lambda a: a[:, :-1]),
         ("pool", lambda a: np.where(a == a[3, 1], np.nan, a)),
         ("pool", lambda a: np.full(a.shape, "x")),
+        ("counts", lambda a: np.full(a.shape, "9" * 40)),
+        ("ranked", lambda a: a[:, None]),
         ("bends", lambda a: 0 * a),
         ("bends", lambda a: a[:-1]),
         ("shifts", lambda a: a + np.nan),

@@ -32,6 +32,12 @@ def test_there_and_back(shift: float, scale: float, turn: int) -> None:
     assert expanded(z, sign, edge) == pytest.approx(y, rel=1e-6, abs=1e-6 * scale + 1e-6)
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_values_that_differ_in_their_last_digit_are_left_alone(turn: int) -> None:
+    y = turn * np.array([1e8] * 9 + [np.nextafter(1e8, np.inf)])
+    assert tail_of(y) == (0, 0.0)
+
+
 def test_the_tail_is_shorter() -> None:
     def skew(y: NDArray[np.float64]) -> float:
         return float(abs(((y - y.mean()) ** 3).mean()) / y.std() ** 3)

@@ -72,6 +72,26 @@ def test_one_seed_gives_the_same_networks_and_leaves_no_trace() -> None:
     assert torch.get_num_threads() == threads
 
 
+def test_a_training_that_is_stopped_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any) -> Any:
+        assert torch.get_num_threads() == 1
+        torch.rand(3)
+        raise KeyboardInterrupt
+
+    graphs, y = data(40)
+    monkeypatch.setattr(module._Networks, "forward", stopped)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        before = torch.random.get_rng_state()
+        with pytest.raises(KeyboardInterrupt):
+            train_dagnet(graphs, y, RNG(0), QUICK)
+        assert torch.get_num_threads() == 3
+        assert torch.equal(torch.random.get_rng_state(), before)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_a_value_that_is_missing_says_nothing() -> None:
     graphs, y = data(60)
     holes = y.copy()

@@ -18,7 +18,7 @@ from nasbench_tab.predictors.parts import runs_from
 from nasbench_tab.predictors.store import read_surrogate, write_surrogate
 from nasbench_tab.train.tasks import TASKS
 from nasbench_tab.verify.bias import bias
-from nasbench_tab.verify.learn import Learned, learn
+from nasbench_tab.verify.learn import Learned, _behind, learn
 from nasbench_tab.verify.make import make_plan
 from nasbench_tab.verify.plan import read_plan, write_plan
 from nasbench_tab.verify.record import learned_lines, write_learned
@@ -91,6 +91,17 @@ def test_fresh_trainings_join_and_known_ones_are_not_taken_twice(
         nbt.load("first").about["settings"]
         == read_surrogate(root / "surrogates" / "guess").manifest["settings"]
     )
+
+
+def test_a_surrogate_that_passes_messages_is_fitted_so_again(root: Path, tmp_path: Path) -> None:
+    stored = read_surrogate(root / "surrogates" / "guess")
+    assert not _behind(nbt.load("guess"), root / "surrogates" / "guess")[1]["message_passing"]
+    settings = {**stored.manifest["settings"], "message_passing": True}
+    manifest = {**stored.manifest, "settings": settings}
+    write_surrogate(tmp_path / "passing", manifest, stored.arrays, stored.files)
+    _, how = _behind(nbt.load("guess"), tmp_path / "passing")
+    assert how["message_passing"] is True
+    assert how["seed"] == settings["seed"]
 
 
 def test_after_is_said_of_networks_that_were_held_out(root: Path, first: Learned) -> None:
