@@ -23,7 +23,7 @@ from nasbench_tab.errors import SurrogateError
 from nasbench_tab.predictors.graphs import Graphs
 from nasbench_tab.predictors.tail import expanded
 
-__all__ = ["GREATEST", "DagNet", "dagnet_from", "on_grid"]
+__all__ = ["GREATEST", "DagNet", "dagnet_from", "on_grid", "weight_shapes"]
 
 _Floats = NDArray[np.float64]
 
@@ -153,6 +153,22 @@ class DagNet(NamedTuple):
 _WEIGHTS = DagNet._fields[1:-4]
 
 
+def weight_shapes(members: int, labels: int, width: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all weights, by name; see :class:`DagNet`."""
+    return {
+        "own": (members, labels, width),
+        "enter": (2, members, labels, 3 * width),
+        "forward": (2, members, width, 3 * width),
+        "forward_bias": (2, members, 1, 3 * width),
+        "join": (members, 2 * width, width),
+        "join_bias": (members, 1, width),
+        "head": (members, 3 * width, width),
+        "head_bias": (members, 1, width),
+        "last": (members, width, 1),
+        "last_bias": (members, 1, 1),
+    }
+
+
 def dagnet_from(arrays: Mapping[str, NDArray[Any]]) -> DagNet:
     """Return the networks of :meth:`DagNet.arrays`.
 
@@ -164,16 +180,7 @@ def dagnet_from(arrays: Mapping[str, NDArray[Any]]) -> DagNet:
         members, labels, width = given["own"].shape
         shapes = {
             "words": (labels,),
-            "own": (members, labels, width),
-            "enter": (2, members, labels, 3 * width),
-            "forward": (2, members, width, 3 * width),
-            "forward_bias": (2, members, 1, 3 * width),
-            "join": (members, 2 * width, width),
-            "join_bias": (members, 1, width),
-            "head": (members, 3 * width, width),
-            "head_bias": (members, 1, width),
-            "last": (members, width, 1),
-            "last_bias": (members, 1, 1),
+            **weight_shapes(members, labels, width),
             "unit": (4,),
         }
         if not (
