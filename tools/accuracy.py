@@ -240,9 +240,8 @@ def one_seed(name: str, message_passing: bool, draws: int) -> None:
             found[:2, draw, place] = own, np.mean(others) if others else np.nan
         found[2, draw] = out_of_fold(bench.space, cells, found[0, draw], draw, message_passing)
     own, actual, predicted = found
-    known = np.isfinite(actual).all(
-        axis=0
-    )  # cells of one network may have been trained unequally often
+    # Cells of one network may have been trained unequally often.
+    known = np.isfinite(actual).all(axis=0)
     joined = ", with message passing" * message_passing
     print(
         f"\n{name}: one training of each of {networks:,} networks, five folds, {draws} draws{joined}"

@@ -125,9 +125,8 @@ def deviations(
             own = f"{within(real[mine], groups[mine]):.2f}"
             shown.add_row(title, f"{low:.2f}", f"{high:.2f}", own, sd)
     Console(width=WIDTH).print(shown)
-    around = (values - np.stack([of_groups(v, groups) for v in values.T], axis=1)) / np.sqrt(free)[
-        :, None
-    ]
+    centres = np.stack([of_groups(column, groups) for column in values.T], axis=1)
+    around = (values - centres) / np.sqrt(free)[:, None]
     for what, residuals in (("real", around), ("simulated", off.reshape(-1, values.shape[1]))):
         each = np.diag(np.corrcoef(residuals.T), 1)
         print(f"correlation from one epoch to the next, {what}:", *(f"{r:.2f}" for r in each))

@@ -31,10 +31,8 @@ _Floats = NDArray[np.float64]
 GREATEST = 32.0
 _GRID, _HEAVIEST = 2.0**18, 16.0  # sums of 256 products of a state and a weight are below 2^17
 _WIDEST = 256 // 3  # the head adds three states
-_LABELS, _MEMBERS = (
-    256,
-    100,
-)  # most that are read: bounds memory and time of a file that was altered
+# Most that are read: bounds memory and time of a file that was altered.
+_LABELS, _MEMBERS = 256, 100
 _BLOCK = 64  # graphs at once: what they need fits the cache
 
 

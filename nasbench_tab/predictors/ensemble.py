@@ -35,7 +35,7 @@ _REACH, _USUAL = 0.6, 500
 #: which of ``_REACHES`` is best.
 _MANY, _REACHES = 1000, (0.1, 0.3, 1.0, 3.0)
 #: Share of the networks that pass messages, of the first target alone: trained on the curve's coefficients as
-#: well, they err more at the end (nb201-fashion, 15 % more).
+#: well, they err more at the end (nb201-fashion, 803 networks, five folds, seed 0: 21 % more by themselves, 10 % in the mean).
 _PASSED = 0.5
 _TINY = float(np.finfo(float).tiny)
 
